@@ -1,0 +1,47 @@
+"""Files are never half written: they are made beside their place and then renamed into it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lnas.errors import InputError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes `path` when the block ends well, and vanishes when not.
+
+    Args:
+        path: The file to write; its folder is made when it does not exist.
+
+    Yields:
+        A path in the same folder, with the same suffix, so that writers that look at it work.
+
+    Raises:
+        InputError: The folder cannot be written (read-only, full, or a file stands in the way).
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"Cannot write {target}: {reason}; choose a folder that is writable and has space."
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path` at once: readers see the old file or the new one.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

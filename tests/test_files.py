@@ -1,0 +1,34 @@
+import pytest
+
+from lnas.errors import InputError
+from lnas.files import replacing, write_text
+
+
+def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        temporary.write_text("half")
+        _ = 1 / 0
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_folders_are_made(tmp_path):
+    write_text(tmp_path / "new" / "deep" / "a.txt", "x")
+    assert (tmp_path / "new" / "deep" / "a.txt").read_text() == "x"
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(InputError, match=r"Cannot write .*a.txt: No space left on device; choose"):
+        write_text(tmp_path / "a.txt", "x")
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="Cannot write"):
+        write_text(tmp_path / "file" / "a.txt", "x")
