@@ -1,0 +1,106 @@
+"""Batch normalisation whose statistics are a choice of the pass, not of train or eval mode.
+
+A search evaluates its network many times between two weight steps: for the logits, at a virtual
+step, on held-out batches. Only the weight step may move the running averages, yet all of these
+passes normalise with the batch.
+
+| mode | normalises with | moves the running averages |
+|---|---|---|
+| `update` | the batch | yes |
+| `batch` | the batch | no |
+| `running` | the running averages | no |
+
+Deviation from torch: no `num_batches_tracked` (it serves cumulative averages only and costs a
+kernel a layer).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, get_args
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lnas.errors import InputError
+
+Statistics = Literal["update", "batch", "running"]
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """torch's BatchNorm2d with a statistics mode and an optional gate.
+
+    Args:
+        channels: Number of channels.
+        affine: Learn a scale and a shift per channel.
+        eps: Added to the variance.
+        momentum: Weight of the new value in the running averages.
+    """
+
+    def __init__(
+        self, channels: int, affine: bool = True, eps: float = 1e-5, momentum: float = 0.1
+    ) -> None:
+        super().__init__(channels, eps=eps, momentum=momentum, affine=affine)
+        self.num_batches_tracked = None
+        self.statistics: Statistics | None = None
+
+    @property
+    def mode(self) -> Statistics:
+        """The mode in force: the one that `statistics` set, else what `training` says."""
+        return self.statistics or ("update" if self.training else "running")
+
+    def forward(self, input: Tensor, gate: Tensor | None = None) -> Tensor:
+        """Normalise (N, C, H, W); with a gate, return gate * norm(input) at no extra cost.
+
+        Args:
+            input: Images, (N, C, H, W).
+            gate: Factor of the output, the same number C times, (C,), contiguous: the backward of
+                torch 2.14 is wrong for an expanded scale in channels_last.
+        """
+        scale: Tensor | None = self.weight
+        shift: Tensor | None = self.bias
+        if gate is not None:
+            scale = gate if scale is None else scale * gate
+            shift = None if shift is None else shift * gate
+        mode = self.mode
+        return functional.batch_norm(
+            input,
+            None if mode == "batch" else self.running_mean,
+            None if mode == "batch" else self.running_var,
+            scale,
+            shift,
+            mode != "running",
+            self.momentum or 0.0,
+            self.eps,
+        )
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any
+    ) -> None:
+        """Accept state dicts of torch's BatchNorm2d: their batch counter is dropped."""
+        state_dict.pop(f"{prefix}num_batches_tracked", None)
+        super()._load_from_state_dict(state_dict, prefix, {**local_metadata, "version": 2}, *rest)
+
+
+@contextmanager
+def statistics(network: nn.Module, mode: Statistics) -> Iterator[None]:
+    """Set the statistics mode of every `BatchNorm2d` in `network`; restore it on the way out.
+
+    Args:
+        network: Network whose layers are switched.
+        mode: `update`, `batch` or `running`.
+
+    Raises:
+        InputError: The mode is unknown.
+    """
+    if mode not in get_args(Statistics):
+        allowed = ", ".join(get_args(Statistics))
+        raise InputError(f"unknown statistics mode {mode!r}; choose one of {allowed}")
+    layers = [layer for layer in network.modules() if isinstance(layer, BatchNorm2d)]
+    before = [layer.statistics for layer in layers]
+    try:
+        for layer in layers:
+            layer.statistics = mode
+        yield
+    finally:
+        for layer, previous in zip(layers, before, strict=True):
+            layer.statistics = previous
