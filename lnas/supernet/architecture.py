@@ -1,0 +1,170 @@
+"""Architecture: the logits of a search, and what has been decided about them already.
+
+A search may fix an edge to one operation (DARTS-PT, DSNAS' early fixing) or close an operation
+(pruning). Both are persistent buffers, applied where logits become gates, so that they hold under
+every relaxation: a fixed row is exactly one-hot, a closed entry exactly 0, and neither passes a
+gradient to its logits. Momentum and weight decay still move such logits inside an optimizer;
+`hold` puts them back to 0 after the step.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from lnas.errors import InputError
+from lnas.relaxations import Draw, GateSample, Relaxation
+from lnas.seeds import generator
+from lnas.spaces import SearchSpace
+
+
+class Architecture(nn.Module):
+    """Logits (edges, ops) per cell type, their relaxation, fixed edges and closed operations.
+
+    Args:
+        space: The search space.
+        relaxation: Turns logits into gates; it also says where they start.
+        seed: Seed of the initial logits.
+    """
+
+    def __init__(self, space: SearchSpace, relaxation: Relaxation, seed: int = 0) -> None:
+        super().__init__()
+        self.space = space
+        self.relaxation = relaxation
+        self.logits = nn.ParameterDict(
+            relaxation.initial_logits(space, generator(seed, "logits", space.name))
+        )
+        shape = (len(space.edges), len(space.operations))
+        self.fixed, self.closed, self.candidates = nn.Module(), nn.Module(), nn.Module()
+        for name in space.cell_types:
+            self.fixed.register_buffer(name, torch.full(shape[:1], -1))
+            self.closed.register_buffer(name, torch.zeros(shape, dtype=torch.bool))
+            self.candidates.register_buffer(name, space.candidates(name), persistent=False)
+        self.hold()
+
+    def sample(self, draw: Draw | None = None) -> GateSample:
+        """Return the gates of one forward pass.
+
+        As soon as something is fixed or closed, `active` of the sample is False wherever the gate
+        is 0 for that reason, so that supernets skip it.
+
+        Args:
+            draw: Where noise comes from; `Draw()` if left out.
+        """
+        mask = self.mask()
+        drawn: GateSample = self.relaxation(dict(self.logits.items()), mask, draw or Draw())
+        sample = copy.copy(drawn)
+        sample.gates = {name: self._decided(name, gates) for name, gates in sample.gates.items()}
+        active = dict(sample.active or {})
+        for name in self.space.cell_types:
+            if not torch.equal(mask[name], self.candidates.get_buffer(name)):
+                host = mask[name].cpu()
+                active[name] = active[name] & host if name in active else host
+                if sample.gates[name].dim() > 2 and active[name].dim() == 2:
+                    active[name] = active[name].expand(sample.gates[name].shape)
+        sample.active = active or None
+        return sample
+
+    def probabilities(self) -> dict[str, Tensor]:
+        """Return noise-free gates, (edges, ops) per cell type."""
+        values = self.relaxation.probabilities(dict(self.logits.items()), self.mask())
+        return {name: self._decided(name, gates) for name, gates in values.items()}
+
+    def entropy(self) -> dict[str, Tensor]:
+        """Return the mean entropy of an edge's probabilities, in nats, a scalar per cell type."""
+        result = {}
+        for name, values in self.probabilities().items():
+            share = values.clamp(min=0) / values.clamp(min=0).sum(-1, keepdim=True).clamp(min=1e-12)
+            result[name] = torch.special.entr(share).sum(-1).mean()
+        return result
+
+    def mask(self) -> dict[str, Tensor]:
+        """Return what is still open, bool (edges, ops) per cell type; one True in a fixed row."""
+        result = {}
+        for name in self.space.cell_types:
+            fixed = self.fixed.get_buffer(name)[:, None]
+            open_ = self.candidates.get_buffer(name) & ~self.closed.get_buffer(name)
+            columns = torch.arange(open_.shape[1], device=open_.device)
+            result[name] = torch.where(fixed >= 0, columns == fixed, open_)
+        return result
+
+    def fix(self, cell_type: str, edge: str | int, operation: str | int) -> None:
+        """Decide an edge: from now on its gates are exactly one-hot.
+
+        Args:
+            cell_type: Cell type of the space.
+            edge: Name such as "2_0", or row.
+            operation: Name or column; a candidate of the edge that is not closed.
+
+        Raises:
+            InputError: Something is unknown, or the operation cannot stand on the edge.
+        """
+        row, column = self._find(cell_type, edge, operation)
+        if self.closed.get_buffer(cell_type)[row, column]:
+            raise InputError(
+                f"{self.space.operations[column]!r} is closed on edge {self.space.edges[row].name} "
+                f"of {cell_type!r} and cannot be fixed; fix an open operation"
+            )
+        self.fixed.get_buffer(cell_type)[row] = column
+        self.hold()
+
+    def close(self, cell_type: str, edge: str | int, operation: str | int) -> None:
+        """Take an operation out: from now on its gate is exactly 0; see `fix` for the arguments.
+
+        An edge whose operations are all closed contributes nothing.
+
+        Raises:
+            InputError: Something is unknown, or the edge is fixed to this operation.
+        """
+        row, column = self._find(cell_type, edge, operation)
+        if int(self.fixed.get_buffer(cell_type)[row]) == column:
+            raise InputError(
+                f"edge {self.space.edges[row].name} of {cell_type!r} is fixed to "
+                f"{self.space.operations[column]!r}; close another operation of it"
+            )
+        self.closed.get_buffer(cell_type)[row, column] = True
+        self.hold()
+
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Put the logits that nothing depends on back to 0; call it after each optimizer step.
+
+        These are the fixed rows, the closed entries and the operations that an edge does not offer.
+        """
+        for name, mask in self.mask().items():
+            free = mask & (self.fixed.get_buffer(name)[:, None] < 0)
+            self.logits[name].masked_fill_(~free, 0.0)
+
+    def _decided(self, cell_type: str, gates: Tensor) -> Tensor:
+        """Make fixed rows one-hot and what is not open 0; no gradient passes there."""
+        mask = self.mask()[cell_type]
+        fixed = self.fixed.get_buffer(cell_type)[:, None] >= 0
+        return torch.where(mask & ~fixed, gates, (mask & fixed).to(gates.dtype))
+
+    def _find(self, cell_type: str, edge: str | int, operation: str | int) -> tuple[int, int]:
+        """Return row and column."""
+        space = self.space
+        if cell_type not in space.cell_types:
+            raise InputError(
+                f"unknown cell type {cell_type!r}; choose one of {', '.join(space.cell_types)}"
+            )
+        row = _index(edge, [known.name for known in space.edges], "edge")
+        column = _index(operation, list(space.operations), "operation")
+        if not self.candidates.get_buffer(cell_type)[row, column]:
+            offered = self.candidates.get_buffer(cell_type)[row].tolist()
+            names = ", ".join(n for n, o in zip(space.operations, offered, strict=True) if o)
+            raise InputError(
+                f"edge {space.edges[row].name} of {cell_type!r} does not offer "
+                f"{space.operations[column]!r}; choose one of {names}"
+            )
+        return row, column
+
+
+def _index(wanted: str | int, known: list[str], what: str) -> int:
+    if isinstance(wanted, str) and wanted in known:
+        return known.index(wanted)
+    if isinstance(wanted, int) and 0 <= wanted < len(known):
+        return wanted
+    raise InputError(
+        f"unknown {what} {wanted!r}; choose one of {', '.join(known)}, or 0 to {len(known) - 1}"
+    )

@@ -1,0 +1,94 @@
+"""Supernet: every candidate network of a space at once, weighed by gates.
+
+It is pure in inputs, gates and weights: it never sees logits, and randomness comes in from outside.
+There are two ways through one set of weights: the reference path computes one operation of one edge
+at a time and knows every operation; the fused path shares work and computes the same numbers.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from lnas.errors import InputError
+from lnas.operations.convolutional import Noise
+from lnas.relaxations import GateSample
+from lnas.seeds import generator
+from lnas.spaces import SearchSpace
+from lnas.tasks import Output, State
+
+Path = Literal["fused", "reference"]
+
+
+class Supernet(nn.Module, ABC):
+    """The network of a search.
+
+    Args:
+        space: The search space.
+
+    Attributes:
+        cell_types_of_cells: Cell type of each searched cell, in order.
+        halvings: How often the image is halved; see `operations.check_halvings`.
+    """
+
+    cell_types_of_cells: list[str]
+    halvings: int
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self.space = space
+        self._path: Path = "fused"
+        self._draw: tuple[int | str, ...] | None = None
+
+    @abstractmethod
+    def forward(
+        self,
+        inputs: Tensor,
+        sample: GateSample | Mapping[str, Tensor],
+        state: State = None,
+    ) -> Output:
+        """Run the supernet.
+
+        Args:
+            inputs: One batch; images are (N, channels, H, W).
+            sample: Gates per cell type, (edges, ops) or (cells, edges, ops).
+            state: What a recurrent supernet carries from batch to batch.
+        """
+
+    @property
+    def path(self) -> Path:
+        """The way through: `fused`, or `reference`, which alone has second derivatives."""
+        return self._path
+
+    @path.setter
+    def path(self, path: Path) -> None:
+        if path not in get_args(Path):
+            raise InputError(f"unknown path {path!r}; choose one of {', '.join(get_args(Path))}")
+        self._path = path
+
+    @contextmanager
+    def using(self, path: Path) -> Iterator[None]:
+        """Take `path` inside the block."""
+        before = self.path
+        self.path = path
+        try:
+            yield
+        finally:
+            self.path = before
+
+    def set_draw(self, *parts: int | str) -> None:
+        """Make the noise operation of the next forwards a pure function of `parts`."""
+        self._draw = parts
+
+    def _prepare(self, inputs: Tensor) -> Tensor:
+        """Bring images into the layout of the path, and noise operations to their start."""
+        if self._draw is not None:
+            for name, module in self.named_modules():
+                if isinstance(module, Noise):
+                    module.generator = generator(*self._draw, "noise", name)
+        if self.path == "fused" and inputs.device.type == "cpu":
+            return inputs.contiguous(memory_format=torch.channels_last)
+        return inputs

@@ -1,0 +1,65 @@
+"""The searched part of a cell: operations on edges, and the two ways to compute its nodes."""
+
+from collections.abc import Callable
+from typing import cast
+
+from torch import Tensor, nn
+
+from lnas.operations import build
+from lnas.relaxations import CellGates
+from lnas.spaces import SearchSpace
+from lnas.spaces.base import Edge
+from lnas.supernet.base import Path
+from lnas.supernet.fused import fused_states
+from lnas.supernet.reference import reference_states
+
+
+class SearchEdges(nn.ModuleDict):
+    """Edge name -> operation name -> module, for what each edge offers; *none* has no module.
+
+    Args:
+        space: The search space.
+        cell_type: Which candidates the edges offer.
+        channels: Channels of every state.
+        stride: Stride of an edge.
+        search: Pools are normalised; see `operations.build`.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        cell_type: str,
+        channels: int,
+        stride: Callable[[Edge], int],
+        search: bool,
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.strides = [stride(edge) for edge in space.edges]
+        offered = space.candidates(cell_type).tolist()
+        for edge, edge_stride, row in zip(space.edges, self.strides, offered, strict=True):
+            self[edge.name] = nn.ModuleDict(
+                {
+                    name: build(name, channels, edge_stride, affine=False, search=search)
+                    for name, is_offered in zip(space.operations, row, strict=True)
+                    if is_offered and name != "none"
+                }
+            )
+
+    def operations(self, row: int) -> nn.ModuleDict:
+        """Return the operations of the edge in `row`."""
+        return cast(nn.ModuleDict, self[self.space.edges[row].name])
+
+    def forward(self, inputs: list[Tensor], gates: CellGates, path: Path) -> list[Tensor]:
+        """Compute all states of the cell.
+
+        Args:
+            inputs: The cell's input states, each (N, C, H, W).
+            gates: The gates of this cell.
+            path: Which way.
+
+        Returns:
+            Input states and node states, in the order of their numbers.
+        """
+        states = fused_states if path == "fused" else reference_states
+        return states(self, inputs, gates)

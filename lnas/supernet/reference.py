@@ -1,0 +1,64 @@
+"""The reference path: one operation of one edge at a time, as the papers write it.
+
+Equation 2 of DARTS (arXiv:1806.09055) with any gates: a node is the sum over its edges of
+edge weight * sum_o gate[edge, o] * o(source). It knows every operation, has derivatives of every
+order, and is what the fused path is tested against.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lnas.relaxations import CellGates
+
+if TYPE_CHECKING:
+    from lnas.supernet.edges import SearchEdges
+
+
+def reference_states(edges: "SearchEdges", inputs: list[Tensor], gates: CellGates) -> list[Tensor]:
+    """Compute the states of a cell; see `SearchEdges.forward`."""
+    space, states = edges.space, list(inputs)
+    for node in range(space.inputs, space.inputs + space.nodes):
+        rows = space.incoming(node)
+        terms = []
+        for row in rows:
+            mixed = mixed_edge(edges, row, states[space.edges[row].source], gates)
+            if mixed is not None:
+                terms.append(mixed)
+        first = rows[0]
+        states.append(total(terms, states[space.edges[first].source], edges.strides[first]))
+    return states
+
+
+def mixed_edge(edges: "SearchEdges", row: int, x: Tensor, gates: CellGates) -> Tensor | None:
+    """Return the output of one edge, or None if none of its operations is active.
+
+    An inactive operation is not computed: its weights get no gradient, its statistics stand still.
+
+    Args:
+        edges: The edges of the cell.
+        row: Row of the edge.
+        x: State that the edge reads, (N, C, H, W).
+        gates: The gates of this cell.
+    """
+    operations = edges.operations(row)
+    mixed: Tensor | None = None
+    for column, name in enumerate(edges.space.operations):
+        if name not in operations or (gates.active is not None and not gates.active[row, column]):
+            continue
+        term = gates.gates[row, column] * operations[name](x)
+        mixed = term if mixed is None else mixed + term
+    if mixed is not None and gates.edges is not None:
+        mixed = gates.edges[row] * mixed
+    return mixed
+
+
+def total(terms: list[Tensor], source: Tensor, stride: int) -> Tensor:
+    """Sum up a node; without terms it is zeros of the size that `source` has after `stride`."""
+    if not terms:
+        return torch.zeros_like(source[:, :, ::stride, ::stride])
+    result = terms[0]
+    for term in terms[1:]:
+        result = result + term
+    return result
