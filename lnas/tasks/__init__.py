@@ -1,0 +1,16 @@
+"""Tasks: losses and measures, shared by search and evaluation."""
+
+from lnas.tasks.base import Batch, NetworkCall, Output, Role, State, Task
+from lnas.tasks.classification import ImageClassification
+from lnas.tasks.metrics import EpochMetrics
+
+__all__ = [
+    "Batch",
+    "EpochMetrics",
+    "ImageClassification",
+    "NetworkCall",
+    "Output",
+    "Role",
+    "State",
+    "Task",
+]

@@ -1,0 +1,63 @@
+"""Tasks: what a network is trained for, shared by search and evaluation.
+
+A task turns a network and a batch into a loss, and says which numbers an epoch is summed up by.
+It never sees the architecture: `network_call` hides the gates.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from torch import Tensor
+
+from lnas.tasks.metrics import EpochMetrics
+
+# What a recurrent network carries from batch to batch: (nested tuples of) tensors, or None.
+State: TypeAlias = Any
+Batch: TypeAlias = Any
+# Which pass is under way. "held_out" takes no gradient; "evaluation" trains a derived network.
+Role = Literal["weights", "architecture", "joint", "held_out", "evaluation"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a network returns.
+
+    Args:
+        logits: Unnormalised class scores, (batch, classes) for images.
+        auxiliary: Class scores of an auxiliary head, shaped like the logits; None without one.
+        state: What a recurrent network hands to the next batch.
+    """
+
+    logits: Tensor
+    auxiliary: Tensor | None = None
+    state: State = None
+
+
+NetworkCall: TypeAlias = Callable[[Any, State], Output]
+
+
+class Task(ABC):
+    """Loss and measures of a kind of data."""
+
+    @abstractmethod
+    def loss(
+        self, network_call: NetworkCall, batch: Batch, state: State, role: Role
+    ) -> tuple[Tensor, Output, State]:
+        """Run the network once and return (scalar loss in nats, its output, its new state).
+
+        Args:
+            network_call: `network_call(inputs, state) -> Output`.
+            batch: One batch of the data module.
+            state: What the previous batch of this stream returned; None at first.
+            role: Which pass is under way.
+        """
+
+    @abstractmethod
+    def batch_metrics(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """Return measures of one batch by name, e.g. {"accuracy": scalar in [0, 1]}."""
+
+    @abstractmethod
+    def metrics(self) -> EpochMetrics:
+        """Return a new container that sums up an epoch of one role."""
