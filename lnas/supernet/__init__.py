@@ -3,5 +3,6 @@
 from lnas.supernet.architecture import Architecture
 from lnas.supernet.base import Supernet
 from lnas.supernet.convolutional import ConvolutionalSupernet
+from lnas.supernet.nasbench201 import NasBench201Supernet
 
-__all__ = ["Architecture", "ConvolutionalSupernet", "Supernet"]
+__all__ = ["Architecture", "ConvolutionalSupernet", "NasBench201Supernet", "Supernet"]

@@ -1,0 +1,138 @@
+"""The search network of NAS-Bench-201: three stages of cells with residual reductions between.
+
+Section 2 of Dong and Yang, arXiv:2001.00326, as released: a cell is a sum over all earlier states
+at each of its three nodes, its output the last node. The normalisations of search cells are not
+affine, their convolutions have a bias, and pools are not normalised.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lnas.errors import InputError
+from lnas.operations import BatchNorm2d
+from lnas.operations.skeleton import ResidualReduction, Stem
+from lnas.relaxations import CellGates, GateSample
+from lnas.spaces import SearchSpace
+from lnas.supernet.base import Path, Supernet
+from lnas.supernet.edges import SearchEdges
+from lnas.tasks import Output, State
+
+
+class NasBench201Cell(nn.Module):
+    """One input, nodes in a directed acyclic graph, the last node is the output.
+
+    Args:
+        space: The search space.
+        channels: Channels of each state.
+    """
+
+    def __init__(self, space: SearchSpace, channels: int) -> None:
+        super().__init__()
+        self.edges = SearchEdges(space, space.cell_types[0], channels, lambda edge: 1, search=False)
+
+    def forward(self, x: Tensor, gates: CellGates, path: Path) -> Tensor:
+        """Return the cell's output, (N, C, H, W)."""
+        output: Tensor = self.edges([x], gates, path)[-1]
+        return output
+
+
+class ResidualCell(nn.Module):
+    """A residual reduction in the place of a cell; it has no gates.
+
+    Args:
+        inputs: Channels that come in.
+        outputs: Channels that go out.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.residual = ResidualReduction(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, outputs, H / 2, W / 2)."""
+        output: Tensor = self.residual(x)
+        return output
+
+
+class Head(nn.Module):
+    """The last normalisation, ReLU, mean over the image.
+
+    Args:
+        channels: Number of channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bn = BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features, (N, C)."""
+        return functional.relu(self.bn(x)).mean((2, 3))
+
+
+class NasBench201Supernet(Supernet):
+    """The supernet of NAS-Bench-201.
+
+    Args:
+        space: A space with one input per cell and one cell type, e.g. `NasBench201Space`.
+        channels: Channels of the first stage; doubled at each reduction.
+        cells: Number of cells N of each of the three stages.
+        num_classes: Number of classes.
+        image_channels: Channels of the images.
+
+    Raises:
+        InputError: The space does not fit, or a number is not positive.
+    """
+
+    halvings = 2
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        channels: int = 16,
+        cells: int = 5,
+        num_classes: int = 10,
+        image_channels: int = 3,
+    ) -> None:
+        super().__init__(space)
+        if space.inputs != 1 or len(space.cell_types) != 1:
+            raise InputError(
+                f"space {space.name!r} has {space.inputs} inputs per cell and cell types "
+                f"{', '.join(space.cell_types)}; this supernet needs one of each: choose "
+                "NasBench201Space, or the supernet of the space"
+            )
+        if min(channels, cells, num_classes) < 1:
+            raise InputError(
+                f"channels={channels}, cells={cells}, num_classes={num_classes}; "
+                "each must be at least 1"
+            )
+        self.stem = Stem(image_channels, channels)
+        self.cells = nn.ModuleList()
+        for stage in range(3):
+            if stage:
+                self.cells.append(ResidualCell(channels, 2 * channels))
+                channels *= 2
+            self.cells.extend(NasBench201Cell(space, channels) for _ in range(cells))
+        self.cell_types_of_cells = [space.cell_types[0]] * (3 * cells)
+        self.head = Head(channels)
+        self.classifier = nn.Linear(channels, num_classes)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        sample: GateSample | Mapping[str, Tensor],
+        state: State = None,
+    ) -> Output:
+        """Return class scores, (N, classes); see `Supernet.forward`."""
+        gates = GateSample.of(sample)
+        x = self.stem(self._prepare(inputs))
+        searched = 0
+        for cell in self.cells:
+            if isinstance(cell, NasBench201Cell):
+                x = cell(x, gates.cell(self.space.cell_types[0], searched), self.path)
+                searched += 1
+            else:
+                x = cell(x)
+        return Output(self.classifier(self.head(x)))
