@@ -1,0 +1,8 @@
+"""Isomorphism."""
+
+from lnas.genotype.model import Genotype
+
+
+def representative(genotype: Genotype) -> Genotype:
+    """Return the representative."""
+    return genotype

@@ -1,0 +1,16 @@
+"""Search spaces as data: edges, candidate operations and the rule that derives a genotype."""
+
+from lnas.spaces.base import Edge, SearchSpace
+from lnas.spaces.darts import DartsSpace
+from lnas.spaces.nasbench201 import NasBench201Space
+from lnas.spaces.rules import DerivationRule, EveryEdge, StrongestInputs
+
+__all__ = [
+    "DartsSpace",
+    "DerivationRule",
+    "Edge",
+    "EveryEdge",
+    "NasBench201Space",
+    "SearchSpace",
+    "StrongestInputs",
+]
