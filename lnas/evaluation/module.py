@@ -1,0 +1,202 @@
+"""Evaluation: train a derived network from scratch, then test it once.
+
+Section 3.1 of Liu et al., "DARTS", ICLR 2019, as released: a learning rate that changes per epoch,
+path dropout that grows linearly, an auxiliary head, clipped gradients; the network of the last
+epoch is what is reported. Deviation: validation is on images held out from training, never on the
+test set, and there is none when nothing is held out.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lnas.errors import InputError, NonFiniteError
+from lnas.genotype import Genotype
+from lnas.loggers import log_row
+from lnas.networks import CifarNetwork
+from lnas.schedules import Cosine, Schedule
+from lnas.seeds import derive_seed
+from lnas.spaces import zoo
+from lnas.tasks import Batch, ImageClassification, Output, State, Task
+
+
+class EvaluationModule(LightningModule):
+    """A derived network in training, by automatic optimisation.
+
+    Args:
+        genotype: What was derived: a genotype, its file, or a published one's name.
+        network: Builds the network: `network(genotype, num_classes=...)`.
+        num_classes: Number of classes; the data module knows it.
+        image_shape: (channels, height, width) of an image; the data module knows it.
+        task: Builds the task: `task(num_classes)`; holds label smoothing and auxiliary weight.
+        optimizer: Builds the optimizer of all parameters.
+        learning_rate: Learning rate as a function of progress, set at the start of each epoch
+            (progress = epoch / epochs); None is half a cosine from the optimizer's rate to 0.
+        drop_path: Probability to drop an operation's output for an image at the end of the linear
+            ramp, in [0, 1); the paper has 0.2.
+        gradient_clip: Largest global norm of a gradient; 0 does not clip.
+        seed: Seed of the initial weights and of the dropped paths.
+
+    Raises:
+        InputError: An argument is outside its range, or the genotype is unknown.
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype | str,
+        network: Callable[[Genotype], nn.Module] = CifarNetwork,
+        num_classes: int = 10,
+        image_shape: tuple[int, int, int] = (3, 32, 32),
+        task: Callable[[int], Task] = ImageClassification,
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.SGD(
+            parameters, lr=0.025, momentum=0.9, weight_decay=3e-4
+        ),
+        learning_rate: Schedule | None = None,
+        drop_path: float = 0.2,
+        gradient_clip: float = 5.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= drop_path < 1:
+            raise InputError(f"drop_path is {drop_path}; choose a probability in [0, 1).")
+        if not gradient_clip >= 0:
+            raise InputError(f"gradient_clip is {gradient_clip}; choose a norm, or 0 for none.")
+        self.genotype = zoo.find(genotype) if isinstance(genotype, str) else genotype
+        options = {"num_classes": num_classes}
+        if image_shape[0] != 3:  # only then must the network know of other images than RGB
+            options["image_channels"] = image_shape[0]
+        with _seeded(derive_seed(seed, "initial weights")):
+            self.network = network(self.genotype, **options)  # type: ignore[call-arg]
+        self.task = task(num_classes)
+        self.optimizer_factory = optimizer
+        self.learning_rate = learning_rate
+        self.image_shape = image_shape
+        self.drop_path = drop_path
+        self.gradient_clip = gradient_clip
+        self.seed = seed
+        self.train_metrics = self.task.metrics()
+        self.held_out_metrics = self.task.metrics()
+        self.test_metrics = self.task.metrics()
+        self.results: dict[str, float] = {}
+        self._held_out: dict[str, float] = {}
+        self._state: State = None
+
+    def setup(self, stage: str) -> None:
+        """Run the network once on a made-up image: what does not fit fails before training."""
+        if stage == "fit":
+            training = self.network.training
+            with torch.no_grad():
+                self.network.eval()(torch.zeros(1, *self.image_shape, device=self.device))
+            self.network.train(training)
+
+    def configure_optimizers(self) -> Optimizer:
+        """Make the optimizer; its learning rate is set at the start of each epoch."""
+        optimizer = self.optimizer_factory(self.network.parameters())
+        if self.learning_rate is None:
+            self.learning_rate = Cosine(optimizer.param_groups[0]["lr"], 0.0)
+        return optimizer
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the trainer's setting if there is one, else by the module's norm."""
+        if gradient_clip_val is None:
+            gradient_clip_val, gradient_clip_algorithm = self.gradient_clip, "norm"
+        # Lightning takes 0 for "do not clip".
+        self.clip_gradients(
+            optimizer,
+            gradient_clip_val=gradient_clip_val,
+            gradient_clip_algorithm=gradient_clip_algorithm,
+        )
+
+    def on_train_epoch_start(self) -> None:
+        """Set the learning rate and the path dropout of the epoch."""
+        progress = self.current_epoch / self._epochs()
+        if self.learning_rate is not None:
+            for group in self.trainer.optimizers[0].param_groups:
+                group["lr"] = self.learning_rate(progress)
+        self.network.drop_path = self.drop_path * progress
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Name the random numbers of this batch's dropped paths."""
+        place = (self.seed, "drop path", self.global_rank, self.current_epoch, batch_index)
+        self.network.set_draw(*place)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Return the training loss of one batch, a scalar in nats."""
+        loss, output, self._state = self.task.loss(
+            self._call, batch, self._state, role="evaluation"
+        )
+        # The mean over ranks is not finite as soon as one rank's loss is not: all raise together.
+        if not torch.isfinite(self.trainer.strategy.reduce(loss.detach(), reduce_op="mean")):
+            raise NonFiniteError(
+                f"The training loss is not finite in epoch {self.current_epoch}, batch "
+                f"{batch_index}; lower the learning rate or check the data."
+            )
+        self.train_metrics.update(loss, output, batch)
+        self.log("loss", loss, prog_bar=True, logger=False)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log one row for the epoch."""
+        row = {f"eval/train_{name}": value for name, value in self.train_metrics.compute().items()}
+        self.train_metrics.reset()
+        row |= {
+            "eval/step": self.global_step,
+            "eval/epoch": self.current_epoch,
+            "eval/lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+            "eval/drop_path": self.network.drop_path,
+        }
+        log_row(self.trainer, row | self._held_out)
+        self._state = None
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the sums of the held-out images."""
+        self.held_out_metrics.reset()
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Measure one held-out batch."""
+        loss, output, _ = self.task.loss(self._call, batch, None, role="held_out")
+        self.held_out_metrics.update(loss, output, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the held-out results for the row of the epoch, and for the best checkpoint."""
+        measured = self.held_out_metrics.compute()
+        self._held_out = {f"eval/val_{name}": value for name, value in measured.items()}
+        self.log_dict(self._held_out, prog_bar=True, logger=False)
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        """Measure one test batch."""
+        loss, output, _ = self.task.loss(self._call, batch, None, role="held_out")
+        self.test_metrics.update(loss, output, batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the final result, and keep it in `results` for the run card."""
+        measured = self.test_metrics.compute()
+        self.results = {f"eval/test_{name}": value for name, value in measured.items()}
+        log_row(self.trainer, {"eval/step": self.global_step, **self.results})
+
+    def _call(self, inputs: Tensor, state: State) -> Output:
+        output: Output = self.network(inputs, state)
+        return output
+
+    def _epochs(self) -> int:
+        if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
+            raise InputError("Training needs its number of epochs; set trainer.max_epochs.")
+        return self.trainer.max_epochs
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw initial weights from `seed`, and leave the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

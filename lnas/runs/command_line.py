@@ -1,0 +1,155 @@
+"""The command line of one run: LightningCLI with one-line errors and the options of a run folder.
+
+Everything that a run needs besides its configs is added in `lnas.runs.parts`, so that YAML files
+hold only what a method is.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from lnas.errors import InputError
+from lnas.runs.folder import LAST, check_settings, new_folder, save_settings
+from lnas.runs.messages import one_line
+from lnas.runs.parts import add_parts, is_first_process
+
+# Options that say where a run is written; all others say what it computes.
+PLACE = ("config", "resume", "run")
+
+
+class RunParser(LightningArgumentParser):
+    """A parser whose errors are `InputError`s of one line, and that refuses abbreviations."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise what went wrong as one line."""
+        options = [option for action in self._actions for option in action.option_strings]
+        raise InputError(one_line(message, options)) from ex
+
+
+class RunCli(LightningCLI):
+    """Parse the options of one run, settle its folder, make its trainer, module and data.
+
+    Args:
+        model_class: `SearchModule` or `EvaluationModule`.
+        arguments: Options, with `--config` values as paths.
+        default_folder: The run folder without the seed, when `--run.folder` is not given.
+        callbacks: Further callbacks that are no part of the settings, as a study's progress bar.
+        only_settings: Read the options, and neither touch a folder nor make anything.
+
+    Attributes:
+        folder: The run folder.
+        settings: The effective settings, plain data.
+        checkpoint: What to resume from, None to start at the beginning.
+
+    Raises:
+        InputError: An option or a combination of them cannot be used.
+    """
+
+    def __init__(
+        self,
+        model_class: type[LightningModule],
+        arguments: Sequence[str],
+        default_folder: Path,
+        callbacks: Sequence[Callback] = (),
+        only_settings: bool = False,
+    ) -> None:
+        self.only_settings = only_settings
+        self.evaluates = "genotype" in model_class.__init__.__annotations__
+        self.default_folder = default_folder
+        self.further_callbacks = list(callbacks)
+        self.checkpoint: Path | None = None
+        super().__init__(
+            model_class,
+            LightningDataModule,
+            subclass_mode_data=True,
+            args=list(arguments),
+            run=False,
+            save_config_callback=None,
+            seed_everything_default=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_class=RunParser,
+            # The streams shard themselves over the ranks.
+            trainer_defaults={"use_distributed_sampler": False, "num_sanity_val_steps": 0},
+        )
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the options of the run; one seed serves the module and the data."""
+        parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+        parser.add_argument("--resume", type=str | None, default=None, help="run folder to go on")
+        parser.add_argument("--run.folder", type=str | None, default=None, help="the run folder")
+        for flag, meaning in (
+            ("overwrite", "replace an existing run folder"),
+            ("allow_changes", "resume with other settings than the run was started with"),
+        ):
+            parser.add_argument(f"--run.{flag}", action="store_true", help=meaning)
+        if self.evaluates:
+            parser.add_argument(
+                "--genotype", type=str, required=True, help="file, or published genotype's name"
+            )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link what belongs together: the seed, the genotype, the number of classes."""
+        parser.set_defaults({"data": {"class_path": "lnas.data.Digits"}})
+        parser.link_arguments("seed", "model.seed")
+        parser.link_arguments("seed", "data.init_args.seed")
+        parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
+        parser.link_arguments("data.image_shape", "model.image_shape", apply_on="instantiate")
+        if self.evaluates:
+            parser.link_arguments("genotype", "model.genotype")
+            parser.link_arguments("genotype", "data.init_args.evaluation", compute_fn=bool)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse; unlike the base class, do not warn about the process's own arguments."""
+        self.config = parser.parse_args(args)
+
+    def _set_seed(self) -> None:
+        seed_everything(self.config.seed, verbose=False)
+
+    def before_instantiate_classes(self) -> None:
+        """Settle the run folder before anything heavy is made."""
+        if self.config.trainer.default_root_dir is not None:
+            raise InputError("trainer.default_root_dir is the run folder; give it as --run.folder.")
+        text = self.parser.dump(self.config, skip_link_targets=True, format="yaml")
+        whole = yaml.safe_load(text)
+        self.settings = {name: value for name, value in whole.items() if name not in PLACE}
+        if self.only_settings:
+            return
+        self.folder = self._settle_folder()
+        self.config.trainer.default_root_dir = str(self.folder)
+
+    def instantiate_classes(self) -> None:
+        """Make trainer, module and data unless only the settings are asked for."""
+        if not self.only_settings:
+            super().instantiate_classes()
+
+    def _settle_folder(self) -> Path:
+        """Return the run folder, checked, with the settings in it."""
+        options = self.config.run
+        if self.config.resume is not None:
+            folder = Path(self.config.resume)
+            if options.folder is not None and Path(options.folder) != folder:
+                raise InputError("--resume goes on in its own folder; leave --run.folder out.")
+            if is_first_process():
+                check_settings(folder, self.settings, options.allow_changes)
+            # A run that was killed before its first checkpoint starts anew.
+            self.checkpoint = folder / LAST if (folder / LAST).is_file() else None
+        else:
+            folder = Path(options.folder or f"{self.default_folder}-{self.config.seed}")
+            if is_first_process():
+                new_folder(folder, options.overwrite)
+        if is_first_process():
+            save_settings(folder, self.settings)
+        return folder
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        extra = [*callbacks, *self.further_callbacks]
+        return super()._instantiate_trainer(add_parts(config, self.settings, self.evaluates), extra)

@@ -1,0 +1,122 @@
+"""The two kinds of runs: `search` and `evaluate`, each from options to a finished folder."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from lnas.errors import InputError, NonFiniteError
+from lnas.evaluation import EvaluationModule
+from lnas.runs.command_line import RunCli
+from lnas.runs.folder import CONFIG, LAST
+from lnas.runs.shipped import expand_configs
+from lnas.search import SearchModule
+
+RUNS = Path("runs")
+# Advice of libraries to programmers; what a user can act on is an InputError or a logged line.
+SILENT = (
+    r".*does not have many workers",
+    r".*Checkpoint directory .* exists and is not empty",
+    r".*The number of training batches",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r".*GPU available but not used",
+)
+
+
+def search(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Path:
+    """Search an architecture.
+
+    Args:
+        arguments: What follows `lnas search`.
+        callbacks: Further callbacks, as a study's progress bar.
+
+    Returns:
+        The run folder, with the genotype in it.
+    """
+    cli = _prepare("search", arguments, callbacks)
+    with _named_errors(cli.folder):
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=_checkpoint(cli))
+    return cli.folder
+
+
+def evaluate(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Path:
+    """Train a derived network from scratch, then test it once.
+
+    Args:
+        arguments: What follows `lnas evaluate`.
+        callbacks: Further callbacks, as a study's progress bar.
+
+    Returns:
+        The run folder.
+    """
+    cli = _prepare("evaluate", arguments, callbacks)
+    with _named_errors(cli.folder):
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=_checkpoint(cli))
+        cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
+    return cli.folder
+
+
+def settings_of(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the effective settings that `lnas COMMAND ARGUMENTS` would run with.
+
+    Raises:
+        InputError: An option is wrong.
+    """
+    return _prepare(command, arguments, only_settings=True).settings
+
+
+def _prepare(
+    command: str,
+    arguments: Sequence[str],
+    callbacks: Sequence[Callback] = (),
+    only_settings: bool = False,
+) -> RunCli:
+    """Parse the options and make trainer, module and data."""
+    model_class = SearchModule if command == "search" else EvaluationModule
+    kinds = ("search" if command == "search" else "evaluation", "data")
+    expanded, names = expand_configs(_resumed(arguments), kinds)
+    default = RUNS / "-".join([command, *dict.fromkeys(names)])
+    with _named_errors(None):
+        return RunCli(model_class, expanded, default, callbacks, only_settings)
+
+
+def _resumed(arguments: Sequence[str]) -> list[str]:
+    """Put the settings of the run that is resumed before all others."""
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == "--resume":
+            run = value if equals else next(iter(arguments[index + 1 :]), "")
+            file = Path(run) / CONFIG
+            if not file.is_file():
+                raise InputError(
+                    f"{run or '--resume'} is not the folder of a run: it has no {CONFIG}; "
+                    "give --resume the folder that the run printed."
+                )
+            return ["--config", str(file), *arguments]
+    return list(arguments)
+
+
+def _checkpoint(cli: RunCli) -> str | None:
+    return None if cli.checkpoint is None else str(cli.checkpoint)
+
+
+@contextmanager
+def _named_errors(folder: Path | None) -> Iterator[None]:
+    """Turn Lightning's own refusals into input errors; say which checkpoint is good."""
+    with warnings.catch_warnings():
+        for message in SILENT:
+            warnings.filterwarnings("ignore", message)
+        try:
+            yield
+        except MisconfigurationException as error:
+            raise InputError(str(error)) from error
+        except NonFiniteError as error:
+            if folder is None or "checkpoint" in str(error):
+                raise
+            good = folder / LAST
+            kept = f"the last good checkpoint is {good}" if good.is_file() else "no checkpoint yet"
+            raise NonFiniteError(f"{error} ({kept})") from error

@@ -1,0 +1,1 @@
+"""Studies: variants x seeds, each searched, derived, evaluated, and put into one table."""

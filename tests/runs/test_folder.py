@@ -1,0 +1,82 @@
+"""A run folder is never overwritten unless asked, and resumed with equal settings only."""
+
+import pytest
+
+from lnas.errors import InputError
+from lnas.runs.folder import (
+    check_settings,
+    differences,
+    flat,
+    new_folder,
+    read_settings,
+    save_settings,
+)
+
+SETTINGS = {"seed": 1, "model": {"space": {"class_path": "a.B"}, "betas": [0.5, 0.9]}, "empty": []}
+
+
+def test_settings_come_back_as_they_were_written(tmp_path):
+    save_settings(tmp_path, SETTINGS)
+    assert read_settings(tmp_path) == SETTINGS
+
+
+def test_flat_names_are_dotted_and_count_lists():
+    assert flat(SETTINGS) == {
+        "seed": 1,
+        "model.space.class_path": "a.B",
+        "model.betas.0": 0.5,
+        "model.betas.1": 0.9,
+        "empty": [],
+    }
+
+
+def test_differences_name_what_changed_came_and_went():
+    now = {"seed": 2, "model": {"space": {"class_path": "a.B"}, "betas": [0.5]}, "new": 3}
+    assert differences(SETTINGS, now) == [
+        "empty: [] -> absent",
+        "model.betas.1: 0.9 -> absent",
+        "new: absent -> 3",
+        "seed: 1 -> 2",
+    ]
+
+
+def test_changed_settings_are_refused_with_the_list_unless_asked_for(tmp_path):
+    save_settings(tmp_path, SETTINGS)
+    check_settings(tmp_path, SETTINGS, allow_changes=False)
+    check_settings(tmp_path, SETTINGS | {"seed": 7}, allow_changes=True)
+    with pytest.raises(InputError, match=r"seed: 1 -> 7.*--run.allow_changes"):
+        check_settings(tmp_path, SETTINGS | {"seed": 7}, allow_changes=False)
+
+
+def test_an_existing_run_is_refused_unless_it_may_be_overwritten(tmp_path):
+    run = tmp_path / "run"
+    save_settings(run, SETTINGS)
+    (run / "metrics.csv").write_text("a\n1\n")
+    with pytest.raises(InputError, match=r"exists.*--resume.*--run.overwrite"):
+        new_folder(run, overwrite=False)
+    assert (run / "metrics.csv").read_text() == "a\n1\n"
+    new_folder(run, overwrite=True)
+    assert list(run.iterdir()) == []
+
+
+def test_a_folder_of_somebody_else_is_never_removed(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="not a run's"):
+        new_folder(tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="Cannot write"):
+        new_folder(tmp_path / "file" / "run", overwrite=False)
+    with pytest.raises(InputError, match="is a file"):
+        new_folder(tmp_path / "file", overwrite=False)
+
+
+@pytest.mark.parametrize("text", [None, "a: [\n", "3\n"])
+def test_a_folder_without_readable_settings_cannot_be_resumed(tmp_path, text):
+    if text is not None:
+        (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match="--resume"):
+        read_settings(tmp_path)
