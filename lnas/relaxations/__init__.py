@@ -1,14 +1,24 @@
 """Relaxations turn the logits of an architecture into the gates of a forward pass."""
 
 from lnas.relaxations.base import CellGates, GateSample, Relaxation, normal_logits
+from lnas.relaxations.clipped_relu import ClippedReLU
+from lnas.relaxations.concrete import Concrete
 from lnas.relaxations.draw import Draw
+from lnas.relaxations.hard_concrete import HardConcrete
+from lnas.relaxations.one_hot import OneHot
+from lnas.relaxations.sigmoid import Sigmoid
 from lnas.relaxations.softmax import Softmax, masked_softmax
 
 __all__ = [
     "CellGates",
+    "ClippedReLU",
+    "Concrete",
     "Draw",
     "GateSample",
+    "HardConcrete",
+    "OneHot",
     "Relaxation",
+    "Sigmoid",
     "Softmax",
     "masked_softmax",
     "normal_logits",

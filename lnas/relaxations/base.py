@@ -13,16 +13,14 @@ supernet. What each relaxation keeps to:
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lnas.errors import InputError
 from lnas.relaxations.draw import Draw
-
-if TYPE_CHECKING:
-    from lnas.spaces.base import SearchSpace
+from lnas.spaces.base import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -145,12 +143,12 @@ class Relaxation(nn.Module, ABC):
         """Return noise-free gates, (edges, ops) per cell type: to derive, regularise and log."""
 
     @abstractmethod
-    def initial_logits(self, space: "SearchSpace", generator: torch.Generator) -> dict[str, Tensor]:
+    def initial_logits(self, space: SearchSpace, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the logits at the start of a search, (edges, ops) per cell type."""
 
 
 def normal_logits(
-    space: "SearchSpace", generator: torch.Generator, deviation: float
+    space: SearchSpace, generator: torch.Generator, deviation: float
 ) -> dict[str, Tensor]:
     """Return independent normal logits with mean 0, (edges, ops) per cell type of the space."""
     shape = (len(space.edges), len(space.operations))

@@ -3,7 +3,8 @@
 Randomness is a pure function of (seed, rank, step, purpose): nothing has to be saved to resume.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 
@@ -19,12 +20,14 @@ class Draw:
         rank: Index of the process under data parallelism.
         step: Which step of its purpose this is.
         purpose: What the pass is for, e.g. "weights" or "architecture".
+        cells: Number of cells of each type in the supernet, for samples per cell.
     """
 
     seed: int = 0
     rank: int = 0
     step: int = 0
     purpose: str = "weights"
+    cells: Mapping[str, int] = field(default_factory=dict)
 
     def generator(self, *what: int | str) -> torch.Generator:
         """Return a host generator for `what`, other on each rank: drop path, dropout."""

@@ -5,16 +5,14 @@ arXiv:1806.09055. The logits start at 1e-3 times a standard normal, as released;
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from lnas.relaxations.base import GateSample, Relaxation, normal_logits
 from lnas.relaxations.draw import Draw
-
-if TYPE_CHECKING:
-    from lnas.spaces.base import SearchSpace
+from lnas.spaces.base import SearchSpace
 
 
 @final
@@ -33,7 +31,7 @@ class Softmax(Relaxation):
         """Return the softmax gates, (edges, ops) per cell type."""
         return {name: masked_softmax(values, mask[name]) for name, values in logits.items()}
 
-    def initial_logits(self, space: "SearchSpace", generator: torch.Generator) -> dict[str, Tensor]:
+    def initial_logits(self, space: SearchSpace, generator: torch.Generator) -> dict[str, Tensor]:
         """Return 1e-3 times standard normal numbers, (edges, ops) per cell type."""
         return normal_logits(space, generator, 1e-3)
 
