@@ -2,7 +2,7 @@
 
 A criterion scores (edge, operation); `space.derive(scores)` turns the scores into a genotype by the
 rule of the space. Criteria are pure: they change neither architecture nor supernet. An operation
-that is closed, or not offered, or not the one its edge is fixed to, scores -inf: it is never chosen.
+that is closed, not offered, or not the one its edge is fixed to scores -inf: it is never chosen.
 """
 
 from abc import ABC, abstractmethod
