@@ -1,0 +1,110 @@
+"""What the operations that read one state have in common, each thing computed at most once.
+
+ReLUs, pools, their normalisations, pixel phases and even pixels do not depend on the edge.
+"""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lnas.operations import BatchNorm2d
+from lnas.operations.convolutional import pool
+from lnas.operations.depthwise import phases
+
+
+class Source:
+    """A state of a cell, and what follows from it.
+
+    Args:
+        state: The state, (N, C, H, W).
+    """
+
+    def __init__(self, state: Tensor) -> None:
+        self.state = state
+        # Other devices have good kernels for dilated convolutions.
+        self.phased = (
+            state.device.type == "cpu" and state.shape[2] % 2 == 0 and state.shape[3] % 2 == 0
+        )
+        self._pools: dict[tuple[str, int], Tensor] = {}
+
+    @cached_property
+    def relu(self) -> Tensor:
+        """The rectified state."""
+        return functional.relu(self.state)
+
+    @cached_property
+    def phases(self) -> Tensor:
+        """The four pixel phases of the rectified state, (4N, C, H / 2, W / 2)."""
+        return phases(self.relu)
+
+    @cached_property
+    def even(self) -> Tensor:
+        """Every second pixel of the rectified state, from the first on."""
+        return _dense(self.relu[:, :, ::2, ::2])
+
+    @cached_property
+    def odd(self) -> Tensor:
+        """Every second pixel of the rectified state, from the second on."""
+        return _dense(self.relu[:, :, 1::2, 1::2])
+
+    def pool(self, kind: str, stride: int) -> Tensor:
+        """The pooled state, not normalised."""
+        if (kind, stride) not in self._pools:
+            self._pools[kind, stride] = pool(self.state, kind, stride)
+        return self._pools[kind, stride]
+
+
+def shares_statistics(norms: list[BatchNorm2d]) -> bool:
+    """Whether the layers turn the same input into the same output: all use the batch's moments."""
+    return all(norm.mode != "running" and norm.eps == norms[0].eps for norm in norms)
+
+
+def normalize(
+    x: Tensor,
+    norms: list[BatchNorm2d],
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    offsets: list[Tensor | None] | None = None,
+) -> Tensor:
+    """Normalise once for several layers without parameters; move the averages of each.
+
+    Args:
+        x: Input of all layers, (N, C, H, W); or one for each, (N, len(norms) * C, H, W).
+        norms: The layers; `shares_statistics(norms)` holds.
+        scale: Per channel of x.
+        shift: Per channel of x.
+        offsets: What each layer's input has on top of x, (C,); it moves the averages only, since
+            normalisation takes it away.
+    """
+    moving = any(norm.mode == "update" for norm in norms)
+    mean = x.new_zeros(x.shape[1]) if moving else None
+    variance = torch.zeros_like(mean) if mean is not None else None
+    y = functional.batch_norm(x, mean, variance, scale, shift, True, 1.0, norms[0].eps)
+    if mean is not None and variance is not None:
+        _move(norms, mean, variance, offsets or [None] * len(norms))
+    return y
+
+
+@torch.no_grad()
+def _move(
+    norms: list[BatchNorm2d], mean: Tensor, variance: Tensor, offsets: list[Tensor | None]
+) -> None:
+    stacked = len(mean) > norms[0].num_features
+    for index, (norm, offset) in enumerate(zip(norms, offsets, strict=True)):
+        if norm.mode != "update" or norm.running_mean is None or norm.running_var is None:
+            continue
+        own = slice(index * norm.num_features, (index + 1) * norm.num_features)
+        new_mean, new_variance = (mean[own], variance[own]) if stacked else (mean, variance)
+        if offset is not None:
+            new_mean = new_mean + offset
+        norm.running_mean.lerp_(new_mean, norm.momentum or 0.0)
+        norm.running_var.lerp_(new_variance, norm.momentum or 0.0)
+
+
+def _dense(x: Tensor) -> Tensor:
+    """Return x without gaps in memory, channels last on CPUs."""
+    if x.device.type == "cpu":
+        return x.contiguous(memory_format=torch.channels_last)
+    return x.contiguous()
