@@ -31,10 +31,7 @@ class ClippedReLU(Relaxation):
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """Return the clipped logits, (edges, ops) per cell type."""
-        return {
-            name: values.clamp(0.0, 1.0).masked_fill(~mask[name], 0.0)
-            for name, values in logits.items()
-        }
+        return {name: clip(values).masked_fill(~mask[name], 0.0) for name, values in logits.items()}
 
     def initial_logits(self, space: SearchSpace, generator: torch.Generator) -> dict[str, Tensor]:
         """Return 1 / ops + 1e-4 times standard normal numbers, (edges, ops) per cell type.
@@ -50,3 +47,12 @@ class ClippedReLU(Relaxation):
             )
         noise = normal_logits(space, generator, 1e-4)
         return {name: values + 1 / values.shape[-1] for name, values in noise.items()}
+
+
+def clip(logits: Tensor) -> Tensor:
+    """Return min(max(logits, 0), 1), any shape, with derivative 1 in [0, 1], ends included.
+
+    `torch.clamp` is not used: its derivative at the ends differs between releases of torch.
+    """
+    inside = (logits >= 0) & (logits <= 1)
+    return torch.where(inside, logits, logits.detach().clamp(0.0, 1.0))

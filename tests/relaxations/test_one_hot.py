@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from lnas.errors import InputError
+from lnas.relaxations import Draw, OneHot, Sigmoid
+
+
+def test_one_operation_runs_and_the_softmax_gets_the_gradient():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(50, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    mask = {"cell": torch.ones(50, 5, dtype=torch.bool)}
+    weights = torch.randn(50, 5, generator=generator, dtype=torch.float64)
+    part = OneHot(temperature=2.0).double()
+    sample = part({"cell": logits}, mask, Draw(seed=1))
+    gates, active = sample.gates["cell"], sample.active["cell"]
+    assert (active.sum(-1) == 1).all()
+    torch.testing.assert_close(gates.detach(), active.double())
+    (gradient,) = torch.autograd.grad((gates * weights).sum(), logits)
+    # An independent form: the Jacobian of a softmax with the sampled noise, p (w - <p, w>) / T.
+    from lnas.relaxations.noise import gumbel, uniform
+
+    noise = gumbel(uniform(logits.detach(), Draw(seed=1).shared("one_hot", "cell")))
+    soft = ((logits.detach() + noise) / 2.0).softmax(-1)
+    expected = soft * (weights - (soft * weights).sum(-1, keepdim=True)) / 2.0
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_choices_follow_the_softmax_at_any_temperature():
+    logits = torch.tensor([1.0, 2.0, 3.0, 4.0]).log().expand(20_000, 4)
+    mask = {"cell": torch.ones(20_000, 4, dtype=torch.bool)}
+    for temperature in (10.0, 0.1):
+        active = OneHot(temperature)({"cell": logits}, mask, Draw(seed=2)).active["cell"]
+        expected = torch.tensor([0.1, 0.2, 0.3, 0.4])
+        torch.testing.assert_close(active.float().mean(0), expected, atol=0.015, rtol=0)
+
+
+def test_closed_operations_are_never_chosen():
+    mask = torch.ones(1000, 4, dtype=torch.bool)
+    mask[:, 1] = False
+    mask[0] = False
+    active = OneHot()({"cell": torch.zeros(1000, 4)}, {"cell": mask}, Draw(seed=3)).active["cell"]
+    assert not active[:, 1].any()
+    assert not active[0].any()
+
+
+def test_unknown_estimators_and_temperatures_are_refused():
+    with pytest.raises(InputError, match="estimator"):
+        OneHot(estimator="magic")
+    with pytest.raises(InputError, match="above 0"):
+        OneHot(temperature=-1)
+
+
+def test_sigmoid_gates_do_not_compete():
+    logits = torch.zeros(2, 3, requires_grad=True)
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    gates = Sigmoid()({"cell": logits}, {"cell": mask}, Draw()).gates["cell"]
+    assert gates.tolist() == [[0.5, 0.5, 0.0], [0.5, 0.5, 0.5]]
+    (gradient,) = torch.autograd.grad(gates[1, 0], logits)
+    assert gradient.tolist() == [[0.0, 0.0, 0.0], [0.25, 0.0, 0.0]]
