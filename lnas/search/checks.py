@@ -1,0 +1,151 @@
+"""What is refused before a search starts, so that it does not fail at its last step."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lnas.errors import InputError, NonFiniteError
+from lnas.search.step import SearchStep
+from lnas.search.streams import ArchitectureStream
+from lnas.tasks import Batch
+
+if TYPE_CHECKING:
+    from lnas.search.module import SearchModule
+
+
+def check_clip(gradient_clip: float) -> None:
+    """Refuse a gradient norm that is none.
+
+    Raises:
+        InputError: It is negative or not a number.
+    """
+    if not gradient_clip >= 0:
+        raise InputError(
+            f"gradient_clip={gradient_clip} is no norm; give a number above 0, or 0 not to clip."
+        )
+
+
+def check_trainer(module: "SearchModule") -> None:
+    """Refuse flags of the trainer that a search with two optimizers cannot honour.
+
+    Raises:
+        InputError: A flag is set.
+    """
+    trainer = module.trainer
+    if trainer.gradient_clip_val:
+        raise InputError(
+            f"Trainer(gradient_clip_val={trainer.gradient_clip_val}) cannot know which optimizer "
+            "is meant; leave it out and set SearchModule(gradient_clip=...) for the weights."
+        )
+    if trainer.accumulate_grad_batches != 1:
+        raise InputError(
+            f"Trainer(accumulate_grad_batches={trainer.accumulate_grad_batches}) has no meaning in "
+            "a search with two optimizers; leave it at 1 and choose the batch size you want."
+        )
+    if getattr(trainer.precision_plugin, "scaler", None) and not module.strategy.scales_losses:
+        raise InputError(
+            f"Trainer(precision={trainer.precision!r}) scales losses, which "
+            f"{type(module.strategy).__name__} cannot; use precision='bf16-mixed' or FirstOrder."
+        )
+    strategy = trainer.strategy
+    if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
+        raise InputError(
+            f"A search cannot run with {type(strategy).__name__}, which splits the model; "
+            "use Trainer(strategy='ddp') or a single device."
+        )
+    epochs(module)
+
+
+def epochs(module: "SearchModule") -> int:
+    """Return the number of epochs that progress is measured by.
+
+    Raises:
+        InputError: The trainer has no limit in epochs.
+    """
+    limit = module.trainer.max_epochs
+    if limit is None or limit < 1:
+        raise InputError(
+            f"Trainer(max_epochs={limit}) leaves open when the search ends, and its schedules need "
+            "to know; give a number of epochs from 1 on."
+        )
+    return limit
+
+
+def check_optimizers(module: "SearchModule", optimizers: Sequence[Optimizer]) -> None:
+    """Refuse optimizers that share a parameter, miss one or hold a foreign one.
+
+    Raises:
+        InputError: They do, or the strategy cannot follow the weights' optimizer.
+    """
+    wanted = (
+        ("weight_optimizer", "weights", dict(module.supernet.named_parameters())),
+        ("architecture_optimizer", "architecture", dict(module.architecture.named_parameters())),
+    )
+    for optimizer, (argument, what, parameters) in zip(optimizers, wanted, strict=True):
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        missing = [name for name, parameter in parameters.items() if id(parameter) not in held]
+        foreign = len(held - {id(parameter) for parameter in parameters.values()})
+        if missing or foreign:
+            named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            raise InputError(
+                f"{argument} must hold exactly the {what}: it misses {len(missing)} "
+                f"({named or 'none'}) and holds {foreign} others; "
+                "build it from all parameters that it is given."
+            )
+    module.strategy.check_optimizer(optimizers[0])
+
+
+def architecture_stream(module: "SearchModule") -> ArchitectureStream | None:
+    """Return the stream that architecture steps read; None if the strategy reads none.
+
+    Raises:
+        InputError: The data module has no such stream.
+    """
+    if not module.strategy.reads_architecture_stream:
+        return None
+    datamodule = getattr(module.trainer, "datamodule", None)
+    if datamodule is None or not hasattr(datamodule, "architecture_loader"):
+        found = "no data module" if datamodule is None else type(datamodule).__name__
+        raise InputError(
+            f"{type(module.strategy).__name__} reads a stream of its own for the architecture, and "
+            f"{found} has no architecture_loader(); fit with a data module of lnas.data, or use "
+            "Joint."
+        )
+    return ArchitectureStream(datamodule.architecture_loader())
+
+
+def held_out_loader(module: "SearchModule") -> Iterable[Batch]:
+    """Return the loader of what no optimizer sees.
+
+    Raises:
+        InputError: The data module has none.
+    """
+    datamodule = getattr(module.trainer, "datamodule", None)
+    for name in ("held_out_loader", "val_dataloader"):
+        if hasattr(datamodule, name):
+            loader: Iterable[Batch] = getattr(datamodule, name)()
+            return loader
+    raise InputError(
+        "This needs held-out batches and there is no data module; fit with one of lnas.data."
+    )
+
+
+def check_derivation(module: "SearchModule") -> None:
+    """Run the supernet, derive, build the derived network and run it, on made-up images."""
+
+
+def require_finite(step: SearchStep, values: Sequence[Tensor]) -> None:
+    """Go on only if all values are finite.
+
+    Raises:
+        NonFiniteError: One is infinite or not a number.
+    """
+    if not torch.isfinite(nn.utils.get_total_norm(values)):
+        raise NonFiniteError(
+            f"The loss of the {step.role} pass, or its gradient, is not finite in epoch "
+            f"{step.epoch}, batch {step.batch_index}; lower the learning rate or check the data."
+        )

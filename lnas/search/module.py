@@ -1,0 +1,350 @@
+"""SearchModule: an architecture search as a LightningModule; it knows no method.
+
+It owns the supernet, the architecture and the data position, asks the callbacks, and lets the
+injected strategy take the steps. Optimisation is manual: two optimizers that move at different
+times. Under data parallelism every gradient is averaged here, explicitly, so that passes without
+some of the weights (frozen, or left out by a mask) need nothing special.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.strategies import ParallelStrategy
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.optim import Optimizer
+
+from lnas.operations.normalization import Statistics, statistics
+from lnas.relaxations import Draw, GateSample, Relaxation, Softmax
+from lnas.schedules import Cosine, Schedule
+from lnas.search import checks, state
+from lnas.search.callback import SearchCallback
+from lnas.search.gradients import average, average_gradients
+from lnas.search.records import Records
+from lnas.search.step import SearchStep
+from lnas.search.strategies import FirstOrder, SearchStrategy
+from lnas.search.streams import ArchitectureStream
+from lnas.seeds import derive_seed
+from lnas.spaces import SearchSpace
+from lnas.supernet import Architecture, ConvolutionalSupernet, Supernet
+from lnas.tasks import Batch, ImageClassification, Output, Role, State, Task
+
+
+class SearchModule(LightningModule):
+    """Searches an architecture; fit it with a data module that has an `architecture_loader()`.
+
+    Args:
+        space: What is searched.
+        supernet: Builds the supernet: `supernet(space, num_classes=...)`.
+        relaxation: Turns logits into gates; None is the softmax.
+        strategy: How the levels alternate; None is the first-order alternation of DARTS.
+        task: Builds the task: `task(num_classes)`.
+        num_classes: Number of classes; the data module knows it.
+        image_shape: (channels, height, width) of an image; the data module knows it.
+        weight_optimizer: Builds the optimizer of the weights.
+        architecture_optimizer: Builds the optimizer of the architecture.
+        weight_schedule: Learning rate of the weights as a function of progress, set at the start
+            of each epoch (progress = epoch / epochs); None is half a cosine from the optimizer's
+            rate down to 1/25 of it, in DARTS from 0.025 to 0.001.
+        architecture_schedule: The same for the architecture; None keeps the optimizer's rate.
+        gradient_clip: Largest global norm of the weights' gradient; 0 does not clip.
+        seed: Seed of the initial weights and logits, and of all gates.
+
+    Attributes:
+        architecture: The logits and what is decided about them.
+        step: The batch under way.
+        steps: Weight steps since the start.
+        architecture_steps: Architecture steps since the start.
+
+    Raises:
+        InputError: An argument is outside its range.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        supernet: Callable[[SearchSpace], Supernet] = ConvolutionalSupernet,
+        relaxation: Relaxation | None = None,
+        strategy: SearchStrategy | None = None,
+        task: Callable[[int], Task] = ImageClassification,
+        num_classes: int = 10,
+        image_shape: tuple[int, int, int] = (3, 32, 32),
+        weight_optimizer: OptimizerCallable = lambda parameters: torch.optim.SGD(
+            parameters, lr=0.025, momentum=0.9, weight_decay=3e-4
+        ),
+        architecture_optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(
+            parameters, lr=3e-4, betas=(0.5, 0.999), weight_decay=1e-3
+        ),
+        weight_schedule: Schedule | None = None,
+        architecture_schedule: Schedule | None = None,
+        gradient_clip: float = 5.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        checks.check_clip(gradient_clip)
+        self.automatic_optimization = False
+        self.space, self.num_classes, self.seed = space, num_classes, seed
+        options = {"num_classes": num_classes}
+        if image_shape[0] != 3:  # only then must the supernet know of other images than RGB
+            options["image_channels"] = image_shape[0]
+        with torch.random.fork_rng():
+            torch.manual_seed(derive_seed(seed, "initial weights"))
+            self.supernet = supernet(space, **options)
+        self.architecture = Architecture(space, relaxation or Softmax(), seed)
+        self.strategy = strategy or FirstOrder()
+        self.task = task(num_classes)
+        self.optimizer_factories = (weight_optimizer, architecture_optimizer)
+        self.schedules = [weight_schedule, architecture_schedule]
+        self.gradient_clip = gradient_clip
+        self.step = SearchStep(epoch=0, batch_index=0, progress=0.0)
+        self.steps, self.architecture_steps = 0, 0
+        self.records = Records(self.task)
+        self.stream: ArchitectureStream | None = None
+        self.states: dict[str, State] = {}
+
+    # What a fit goes through ---------------------------------------------------------------------
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Refuse flags of the trainer: the one hook before Lightning's own, worse refusal."""
+        checks.check_trainer(self)
+        return []
+
+    def setup(self, stage: str) -> None:
+        """Refuse what could not be searched to the end, and open the architecture stream."""
+        if stage == "fit":
+            self.stream = checks.architecture_stream(self)
+            checks.check_derivation(self)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """Make the optimizers of the weights and of the architecture, in this order."""
+        weights, architecture = self.optimizer_factories
+        optimizers = [
+            weights(self.supernet.parameters()),
+            architecture(self.architecture.parameters()),
+        ]
+        checks.check_optimizers(self, optimizers)
+        if self.schedules[0] is None:
+            rate = optimizers[0].param_groups[0]["lr"]
+            self.schedules[0] = Cosine(rate, rate / 25)
+        return optimizers
+
+    def on_fit_start(self) -> None:
+        """Bring the measures to the device."""
+        self.records.to(self.device)
+
+    def on_train_epoch_start(self) -> None:
+        """Set the learning rates of the epoch."""
+        progress = self.current_epoch / checks.epochs(self)
+        for optimizer, schedule in zip(self.trainer.optimizers, self.schedules, strict=True):
+            if schedule is not None:
+                for group in optimizer.param_groups:
+                    group["lr"] = schedule(progress)
+
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        """Ask the callbacks whether the architecture moves, then let the strategy act."""
+        batches = self.trainer.num_training_batches
+        progress = (self.current_epoch + batch_index / batches) / checks.epochs(self)
+        self.step = step = SearchStep(self.current_epoch, batch_index, progress)
+        votes = [part.should_step_architecture(self, step) for part in self.search_callbacks()]
+        step.architecture_stepped = all(votes)
+        self.strategy.step(self, batch, step)
+        self.steps += 1
+        if self.records.due(self) and batch_index + 1 < batches:  # the epoch's own row comes then
+            self.records.log_batch(self)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the row of the epoch."""
+        self.records.log_epoch(self)
+
+    def on_validation_start(self) -> None:
+        """Start measuring; a resumed validation starts from its beginning."""
+        state.settle_validation(self.trainer)
+        self.records.metrics["held_out"].reset()
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Measure the supernet on a held-out batch, without noise, with the batch's statistics."""
+        sample = GateSample(self.architecture.probabilities())
+        loss, output, self.states["held_out"] = self.run(
+            batch, "held_out", sample, state=self.states.get("held_out")
+        )
+        self.records.metrics["held_out"].update(loss, output, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the row of the held-out batches."""
+        self.states.pop("held_out", None)
+        if not self.trainer.sanity_checking:
+            self.records.log_held_out(self)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the state of the search; every rank must save."""
+        state.save(self, checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the state of the search; see `lnas.search.state`."""
+        state.load(self, checkpoint)
+
+    # What strategies are made of -----------------------------------------------------------------
+
+    def weight_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the supernet."""
+        return list(self.supernet.parameters())
+
+    def architecture_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the architecture."""
+        return list(self.architecture.parameters())
+
+    def sample(self, purpose: str) -> GateSample:
+        """Return the gates of a pass; the same on all ranks and at each call for one purpose."""
+        return self.architecture.sample(Draw(self.seed, 0, self.steps, purpose))
+
+    def architecture_batch(self) -> Batch:
+        """Return the next batch of the architecture stream, on the device."""
+        assert self.stream is not None
+        return self._to_device(self.stream.next())
+
+    def run(
+        self,
+        batch: Batch,
+        role: Role,
+        sample: GateSample,
+        statistics_mode: Statistics = "batch",
+        weights: dict[str, Tensor] | None = None,
+        state: State = None,
+    ) -> tuple[Tensor, Output, State]:
+        """Run the task once and change nothing but, in mode "update", the running averages.
+
+        Args:
+            batch: The batch.
+            role: Which pass this is.
+            sample: Its gates.
+            statistics_mode: What batch normalisation does.
+            weights: Weights to use instead of the supernet's own, by name.
+            state: State of a recurrent network.
+
+        Returns:
+            Loss (a scalar in nats), output and new state.
+        """
+        self.supernet.set_draw(self.seed, role, self.global_rank, self.steps)
+
+        def network(inputs: Any, state: State) -> Output:
+            if weights is None:
+                return self.supernet(inputs, sample, state)  # type: ignore[no-any-return]
+            return functional_call(self.supernet, weights, (inputs, sample, state))  # type: ignore[no-any-return]
+
+        with statistics(self.supernet, statistics_mode):
+            return self.task.loss(network, batch, state, role)
+
+    def loss(
+        self,
+        batch: Batch,
+        step: SearchStep,
+        statistics_mode: Statistics = "batch",
+        weights: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Run the pass that `step` names, keep its state and count it in the epoch's measures."""
+        assert step.sample is not None
+        role = step.role
+        before = self.states.get(role)
+        step.loss, output, self.states[role] = self.run(
+            batch, role, step.sample, statistics_mode, weights, before
+        )
+        self.records.count(self, role, step.loss, output, batch)
+        return step.loss
+
+    def penalty(self, step: SearchStep) -> Tensor | float:
+        """Return the sum of what the callbacks add to the loss of the architecture, and note it."""
+        for part in self.search_callbacks():
+            term = part.architecture_loss(self, step)
+            if term is not None:
+                step.terms[part.term] = step.terms.get(part.term, 0.0) + term
+        self.records.note(step.terms)
+        return sum(step.terms.values())
+
+    def propagate(self, loss: Tensor, parameters: list[nn.Parameter]) -> None:
+        """Fill the gradients of `parameters`, averaged over ranks.
+
+        Raises:
+            NonFiniteError: The loss or a gradient is not finite on some rank; all raise together.
+        """
+        ddp = self.trainer.strategy
+        with ddp.block_backward_sync() if isinstance(ddp, ParallelStrategy) else nullcontext():
+            self.manual_backward(loss)
+        mean = average_gradients(ddp, parameters, loss.detach())
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        checks.require_finite(self.step, [mean] if scaled else [mean, *gradients])
+
+    def gradients(self, loss: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
+        """Return d loss / d tensors, averaged over ranks; None for what the loss did not use.
+
+        Raises:
+            NonFiniteError: As for `propagate`.
+        """
+        found = torch.autograd.grad(loss, tensors, allow_unused=True)
+        used = [gradient for gradient in found if gradient is not None]
+        *used, mean = average(self.trainer.strategy, [*used, loss.detach()])
+        checks.require_finite(self.step, [mean, *used])
+        means = iter(used)
+        return [None if gradient is None else next(means) for gradient in found]
+
+    def step_weights(self) -> None:
+        """Step the weights' optimizer; on the way, callbacks see the gradient and it is clipped."""
+        self._step_optimizer(self._optimizer(0))
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Show the weights' gradient and clip it: here it is unscaled under 16-mixed as well."""
+        if optimizer is not self.trainer.optimizers[0]:
+            return
+        for part in self.search_callbacks():
+            part.on_weight_gradients(self, self.step)
+        if self.gradient_clip:
+            nn.utils.clip_grad_norm_(self.weight_parameters(), self.gradient_clip)
+
+    def step_architecture(self) -> None:
+        """Step the architecture's optimizer and tell the callbacks."""
+        optimizer = self._optimizer(1)
+        # trainer.global_step counts each step of each optimizer; here it counts weight steps, so
+        # that max_steps and every_n_train_steps mean batches.
+        optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
+        self._step_optimizer(optimizer)
+        self.architecture.hold()
+        self.architecture_steps += 1
+        for part in self.search_callbacks():
+            part.on_architecture_step(self, self.step)
+
+    # What callbacks use --------------------------------------------------------------------------
+
+    def search_callbacks(self) -> list[SearchCallback]:
+        """Return the trainer's callbacks that answer questions, in its order."""
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        return [part for part in callbacks if isinstance(part, SearchCallback)]
+
+    def held_out_batches(self) -> Iterator[Batch]:
+        """Iterate over this rank's share of the held-out stream, on the device.
+
+        Raises:
+            InputError: The data module holds nothing out.
+        """
+        for batch in checks.held_out_loader(self):
+            yield self._to_device(batch)
+
+    def _to_device(self, batch: Batch) -> Batch:
+        trainer = self.trainer
+        batch = trainer.precision_plugin.convert_input(batch)
+        batch = self._on_before_batch_transfer(batch, dataloader_idx=0)
+        return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+
+    def _optimizer(self, index: int) -> LightningOptimizer:
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        return optimizers[index]
+
+    def _step_optimizer(self, optimizer: LightningOptimizer) -> None:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        torch.clear_autocast_cache()  # else a second forward would see the weights before the step

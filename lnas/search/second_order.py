@@ -1,0 +1,156 @@
+"""Second order: the architecture looks one step of the weights ahead.
+
+Equations 5 to 8 of Liu et al., "DARTS", ICLR 2019, arXiv:1806.09055, in the released form:
+
+    w' = w - xi (momentum * buffer + d L_train(w, a) / dw + decay * w)      the virtual step
+    v  = d L_arch(w', a) / dw'
+    gradient = d L_arch(w', a) / da - xi * d^2 L_train(w, a) / (da dw) v
+
+xi is the current learning rate. The product in the last term is a central difference along v with
+step epsilon / |v| around w, or exact by differentiating twice. The virtual step is not clipped.
+The weights never move: all passes take other weights as arguments. Deviation from the released
+code: the running averages of batch normalisation stand still.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, final, get_args
+
+import torch
+from torch import Tensor
+
+from lnas.errors import InputError
+from lnas.search.step import SearchStep
+from lnas.search.strategies import SearchStrategy, weight_step
+from lnas.tasks import Batch
+
+if TYPE_CHECKING:
+    from lnas.search.module import SearchModule
+
+Product = Literal["finite_difference", "exact"]
+Weights = dict[str, Tensor]
+
+
+@final
+class SecondOrder(SearchStrategy):
+    """An architecture step that knows how the weights will answer, then a weight step.
+
+    Args:
+        product: How the product of the mixed second derivative with v is computed. "exact" uses
+            the supernet's reference path, which takes more time and memory.
+        epsilon: Length of the step of the finite difference in weight space.
+
+    Raises:
+        InputError: The product is unknown, or epsilon is not positive.
+    """
+
+    def __init__(self, product: Product = "finite_difference", epsilon: float = 0.01) -> None:
+        if product not in get_args(Product):
+            raise InputError(f"product={product!r} is unknown; choose one of {get_args(Product)}.")
+        if not epsilon > 0:
+            raise InputError(f"epsilon={epsilon} is no length of a step; give a number above 0.")
+        self.product, self.epsilon = product, epsilon
+
+    def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Refuse what the virtual step does not mirror: anything but plain SGD in one group."""
+        settings = optimizer.param_groups[0]
+        special = [name for name in ("dampening", "nesterov", "maximize") if settings.get(name)]
+        if type(optimizer) is not torch.optim.SGD or special or len(optimizer.param_groups) > 1:
+            found = ", ".join([type(optimizer).__name__, *special])
+            raise InputError(
+                f"SecondOrder cannot mirror the weight optimizer ({found}); give torch.optim.SGD "
+                "with lr, momentum and weight_decay in one parameter group, or use FirstOrder."
+            )
+
+    def step(self, module: "SearchModule", batch: Batch, step: SearchStep) -> None:
+        """Run the architecture step, if there is one, and the weight step."""
+        if step.architecture_stepped:
+            self._architecture_step(module, batch, step)
+        weight_step(module, batch, step)
+
+    def _architecture_step(self, module: "SearchModule", batch: Batch, step: SearchStep) -> None:
+        step.role = "architecture"
+        parameters = module.architecture_parameters()
+        weights = dict(module.supernet.named_parameters())
+        rate = float(module.trainer.optimizers[0].param_groups[0]["lr"])
+
+        virtual = virtual_weights(module, batch)
+        step.sample = module.sample("architecture")
+        loss = module.loss(module.architecture_batch(), step, weights=virtual)
+        wanted = [*parameters, *virtual.values()]
+        found = filled(module.gradients(loss + module.penalty(step), wanted), wanted)
+        direct, vector = found[: len(parameters)], found[len(parameters) :]
+        v = dict(zip(weights, vector, strict=True))
+        if self.product == "exact":
+            product = exact_product(module, batch, v)
+        else:
+            product = finite_difference(module, batch, v, self.epsilon)
+
+        for parameter, first, second in zip(parameters, direct, product, strict=True):
+            parameter.grad = first - rate * second
+        module.step_architecture()
+
+
+def virtual_weights(module: "SearchModule", batch: Batch) -> Weights:
+    """Return the weights after a step of SGD on `batch`, as leaves that require a gradient.
+
+    A weight without a gradient (of an operation that the gates leave out) stays, as in SGD.
+    """
+    optimizer = module.trainer.optimizers[0]
+    settings = optimizer.param_groups[0]
+    weights = dict(module.supernet.named_parameters())
+    with torch.no_grad():
+        sample = module.sample("virtual")
+    loss, _, _ = module.run(batch, "weights", sample, state=module.states.get("weights"))
+    gradients = module.gradients(loss, list(weights.values()))
+    moved = {}
+    for (name, weight), gradient in zip(weights.items(), gradients, strict=True):
+        value = weight.detach().clone()
+        if gradient is not None:
+            gradient = gradient + settings["weight_decay"] * value
+            buffer = optimizer.state.get(weight, {}).get("momentum_buffer")
+            if buffer is not None:
+                gradient = gradient + settings["momentum"] * buffer
+            value -= settings["lr"] * gradient
+        moved[name] = value.requires_grad_()
+    torch.clear_autocast_cache()
+    return moved
+
+
+def finite_difference(
+    module: "SearchModule", batch: Batch, v: Weights, epsilon: float
+) -> list[Tensor]:
+    """Return the product by a central difference of the architecture's gradient on `batch`."""
+    norm = torch.stack([part.norm() for part in v.values()]).norm()
+    length = epsilon / norm.clamp(min=torch.finfo(norm.dtype).tiny ** 0.5)
+    weights = dict(module.supernet.named_parameters())
+    parameters: list[Tensor] = [*module.architecture_parameters()]
+    state = module.states.get("weights")
+    ends = []
+    for sign in (1, -1):
+        moved = {n: w.detach() + sign * length * v[n] for n, w in weights.items()}
+        sample = module.sample("virtual")
+        loss, _, _ = module.run(batch, "weights", sample, weights=moved, state=state)
+        ends.append(filled(module.gradients(loss, parameters), parameters))
+        torch.clear_autocast_cache()
+    return [(plus - minus) / (2 * length) for plus, minus in zip(*ends, strict=True)]
+
+
+def exact_product(module: "SearchModule", batch: Batch, v: Weights) -> list[Tensor]:
+    """Return the product by differentiating twice, on the supernet's reference path."""
+    weights = dict(module.supernet.named_parameters())
+    parameters: list[Tensor] = [*module.architecture_parameters()]
+    with module.supernet.using("reference"):
+        sample = module.sample("virtual")
+        loss, _, _ = module.run(batch, "weights", sample, state=module.states.get("weights"))
+        gradients = torch.autograd.grad(
+            loss, list(weights.values()), create_graph=True, materialize_grads=True
+        )
+    along = sum((g * part).sum() for g, part in zip(gradients, v.values(), strict=True))
+    assert isinstance(along, Tensor)
+    return filled(module.gradients(along, parameters), parameters)
+
+
+def filled(gradients: list[Tensor | None], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the gradients with zeros where there is none."""
+    pairs = zip(gradients, tensors, strict=True)
+    return [torch.zeros_like(t) if gradient is None else gradient for gradient, t in pairs]

@@ -1,0 +1,109 @@
+"""What a checkpoint knows of a search: plain data, so that it loads with `weights_only=True`.
+
+The position of the weights stream is kept by its loader and by Lightning; the position of the
+architecture stream, counters and measures are kept here.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import Trainer
+
+from lnas.errors import InputError
+from lnas.spaces import SearchSpace
+
+if TYPE_CHECKING:
+    from lnas.search.module import SearchModule
+
+KEY = "search"
+
+
+def save(module: "SearchModule", checkpoint: dict[str, Any]) -> None:
+    """Add the state of the search; a collective: measures and states differ between ranks."""
+    stream = module.stream
+    checkpoint[KEY] = {
+        "space": fingerprint(module.space),
+        "seed": module.seed,
+        "steps": module.steps,
+        "architecture_steps": module.architecture_steps,
+        "architecture_batches": 0 if stream is None else stream.batches_read,
+        "ranks": _gather({"records": module.records.state(), "states": dict(module.states)}),
+    }
+
+
+def load(module: "SearchModule", checkpoint: dict[str, Any]) -> None:
+    """Take the state of the search and make the trainer's part of it whole.
+
+    Raises:
+        InputError: The checkpoint is not one of this search.
+    """
+    found = checkpoint.get(KEY)
+    if not isinstance(found, dict):
+        raise InputError(
+            "The checkpoint is not one of a search; give the checkpoint of an lnas search."
+        )
+    _compare(found["space"], fingerprint(module.space))
+    _compare_shapes(checkpoint["state_dict"], module.state_dict())
+    if found["seed"] != module.seed:
+        raise InputError(
+            f"The checkpoint was made with seed={found['seed']} and this search has "
+            f"seed={module.seed}; resume with the same seed."
+        )
+    module.steps = found["steps"]
+    module.architecture_steps = found["architecture_steps"]
+    if module.stream is not None:
+        module.stream.batches_read = found["architecture_batches"]
+    ranks = found["ranks"]
+    world = module.trainer.world_size
+    if len(ranks) != world:
+        raise InputError(
+            f"The checkpoint was made by {len(ranks)} processes and this search has {world}; "
+            "resume on as many devices."
+        )
+    own = ranks[module.global_rank]
+    module.records.load(own["records"])
+    module.states = dict(own["states"])
+
+
+def fingerprint(space: SearchSpace) -> dict[str, Any]:
+    """Return what must agree between a checkpoint's space and this one's, as plain data."""
+    return {
+        "name": space.name,
+        "cell types": list(space.cell_types),
+        "edges": [edge.name for edge in space.edges],
+        "operations": list(space.operations),
+        "candidates": {kind: space.candidates(kind).tolist() for kind in space.cell_types},
+    }
+
+
+def _compare(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    different = [name for name in ours if theirs.get(name) != ours[name]]
+    if different:
+        first = different[0]
+        raise InputError(
+            f"The checkpoint is of another search space: its {first} are {theirs.get(first)}, "
+            f"this search has {ours[first]}; give the space that the checkpoint was made with."
+        )
+
+
+def _compare_shapes(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    for name in sorted(set(theirs) | set(ours)):
+        shapes = [tuple(s[name].shape) if name in s else "missing" for s in (theirs, ours)]
+        if shapes[0] != shapes[1]:
+            raise InputError(
+                f"The checkpoint does not fit this search: {name} is {shapes[0]} in the checkpoint "
+                f"and {shapes[1]} here; give the supernet that the checkpoint was made with."
+            )
+
+
+def _gather(own: dict[str, Any]) -> list[dict[str, Any]]:
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [own]
+    everyone: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(everyone, own)
+    return everyone
+
+
+def settle_validation(trainer: Trainer) -> None:
+    """Forget a batch of a validation that was under way when the checkpoint was made."""
+    trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()

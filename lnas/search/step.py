@@ -1,0 +1,35 @@
+"""SearchStep: what a search is doing right now, handed to every question and event."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+from lnas.relaxations import GateSample
+
+
+@dataclass
+class SearchStep:
+    """One batch of the weights stream and the passes that belong to it.
+
+    Args:
+        epoch: Epoch, from 0.
+        batch_index: Batch within the epoch, from 0.
+        progress: (epoch + batch_index / batches) / max_epochs, in [0, 1).
+        role: Which pass is under way.
+        architecture_stepped: Whether this batch takes an architecture step; settled by the
+            callbacks' votes before the first forward, for either order of the passes.
+        sample: The very gates that this pass uses. They have a gradient in the passes
+            "architecture" and "joint" only.
+        loss: Loss of the task in this pass, a scalar in nats.
+        terms: What callbacks add to the loss of the architecture, by name.
+    """
+
+    epoch: int
+    batch_index: int
+    progress: float
+    role: Literal["weights", "architecture", "joint"] = "weights"
+    architecture_stepped: bool = False
+    sample: GateSample | None = None
+    loss: Tensor | None = None
+    terms: dict[str, Tensor] = field(default_factory=dict)
