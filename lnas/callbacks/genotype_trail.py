@@ -1,0 +1,88 @@
+"""GenotypeTrail: the genotype that each epoch would give, a line of `genotypes.jsonl`."""
+
+import json
+from pathlib import Path
+from typing import Any, final
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lnas.errors import InputError
+from lnas.genotype import Genotype
+from lnas.loggers import JsonLines, log_picture, log_table
+from lnas.search import SearchModule
+from lnas.visualize import draw_genotype
+
+COLUMNS = ("epoch", "hash", "cell", "node", "operation", "source")
+
+
+@final
+class GenotypeTrail(Callback):
+    """Derives behind each epoch by the magnitude of the gates, and logs a table and a picture.
+
+    Args:
+        pictures_every: Epochs between pictures of the cells; a genotype that has not changed since
+            is not drawn again. 0 draws none.
+
+    Raises:
+        InputError: `pictures_every` is negative.
+    """
+
+    FILE = "genotypes.jsonl"
+
+    def __init__(self, pictures_every: int = 5) -> None:
+        if pictures_every < 0:
+            raise InputError(f"pictures_every={pictures_every} is no number of epochs; give 0 up.")
+        self.pictures_every = pictures_every
+        self._lines = 0
+        self._file: JsonLines | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go back to the lines that the checkpoint knows of."""
+        if trainer.is_global_zero:
+            self._file = JsonLines(Path(trainer.default_root_dir) / self.FILE)
+            self._file.rewind(self._lines)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Derive, write and log on rank 0."""
+        assert isinstance(pl_module, SearchModule)
+        self._lines += 1
+        if self._file is None or not trainer.is_global_zero:
+            return
+        epoch = trainer.current_epoch
+        genotype = pl_module.space.derive(
+            {name: gates.detach().cpu() for name, gates in probabilities(pl_module).items()}
+        )
+        self._file.append(
+            {
+                "epoch": epoch,
+                "step": pl_module.steps,
+                "hash": genotype.hash,
+                "genotype": json.loads(genotype.to_json()),
+            }
+        )
+        log_table(trainer, "genotypes", COLUMNS, _rows(epoch, genotype), pl_module.steps)
+        if self.pictures_every and epoch % self.pictures_every == 0:
+            path = Path(trainer.default_root_dir) / "pictures" / f"genotype-{epoch:04d}.png"
+            draw_genotype(genotype, path)
+            log_picture(trainer, "genotype", path, pl_module.steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the number of lines."""
+        return {"lines": self._lines}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what `state_dict` returned."""
+        self._lines = int(state_dict["lines"])
+
+
+def probabilities(module: SearchModule) -> dict[str, Any]:
+    """Return the noise-free gates, (edges, ops) per cell type, detached and on the host."""
+    return {n: p.detach().cpu() for n, p in module.architecture.probabilities().items()}
+
+
+def _rows(epoch: int, genotype: Genotype) -> list[list[Any]]:
+    return [
+        [epoch, genotype.hash, kind, node, operation, source]
+        for kind in genotype.cells
+        for node, source, operation in genotype.edges(kind)
+    ]
