@@ -1,18 +1,24 @@
 """Data in three streams: weights, architecture and held_out."""
 
-from lnas.data.augmentation import Augmentation, Cutout
+from lnas.data.augmentation import Augmentation, Cutout, ShiftAndFlip
 from lnas.data.base import StreamData
+from lnas.data.cifar import CIFAR10, CIFAR100
 from lnas.data.digits import Digits
+from lnas.data.image_folder import ImageFolder
 from lnas.data.splits import Streams, split
 from lnas.data.streams import StreamLoader
 from lnas.data.tensors import FakeImages, MapStyleData, TensorData
 
 __all__ = [
+    "CIFAR10",
+    "CIFAR100",
     "Augmentation",
     "Cutout",
     "Digits",
     "FakeImages",
+    "ImageFolder",
     "MapStyleData",
+    "ShiftAndFlip",
     "StreamData",
     "StreamLoader",
     "Streams",

@@ -78,8 +78,12 @@ class StreamData(LightningDataModule, ABC):
             self._split(images)
 
     @abstractmethod
-    def load(self) -> tuple[MapStyle, MapStyle | None]:
-        """Return the training set and the test set, if there is one; called once."""
+    def load_train(self) -> MapStyle:
+        """Return the training set; called once."""
+
+    def load_test(self) -> MapStyle | None:
+        """Return the test set, if there is one; called once, when it is asked for."""
+        return None
 
     def random_view(self) -> View | None:
         """Return what makes a random training view of one image."""
@@ -94,13 +98,18 @@ class StreamData(LightningDataModule, ABC):
         return images.float()
 
     @cached_property
-    def datasets(self) -> tuple[MapStyle, MapStyle | None]:
-        """The training set and the test set (or None)."""
-        return self.load()
+    def train_set(self) -> MapStyle:
+        """The training set, of which the streams are parts."""
+        return self.load_train()
+
+    @cached_property
+    def test_set(self) -> MapStyle | None:
+        """The test set, loaded by the first who asks."""
+        return self.load_test()
 
     @cached_property
     def _streams(self) -> Streams:
-        return self._split(len(self.datasets[0]))
+        return self._split(len(self.train_set))
 
     def _split(self, images: int) -> Streams:
         share = 0.0 if self.evaluation else self.architecture_fraction
@@ -153,7 +162,7 @@ class StreamData(LightningDataModule, ABC):
         """
         if not self.streams().held_out:
             raise InputError("Nothing is held out: held_out is 0; choose a fraction in (0, 1).")
-        return self._plain_loader("held_out", self.datasets[0], self.streams().held_out)
+        return self._plain_loader("held_out", self.train_set, self.streams().held_out)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Return the held-out stream, or an empty list when nothing is held out."""
@@ -165,14 +174,14 @@ class StreamData(LightningDataModule, ABC):
         Raises:
             InputError: There is none.
         """
-        test = self.datasets[1]
+        test = self.test_set
         if test is None or not len(test):
             raise InputError(f"{type(self).__name__} has no test set; give it test images.")
         return self._plain_loader("test", test, range(len(test)))
 
     def _training_loader(self, purpose: str, indices: list[int]) -> StreamLoader:
         return StreamLoader(
-            self.datasets[0],
+            self.train_set,
             indices,
             batch_size=self.batch_size,
             seed=self.seed,

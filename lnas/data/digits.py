@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
-from lnas.data.augmentation import MapStyle, View
+from lnas.data.augmentation import MapStyle, ShiftAndFlip, View
 from lnas.data.base import StreamData, normalize
 from lnas.data.tensors import Images
 
@@ -34,8 +33,16 @@ class Digits(StreamData):
             10, (1, 8, 8), images, batch_size=batch_size, split_seed=split_seed, **options
         )
 
-    def load(self) -> tuple[MapStyle, MapStyle]:
-        """Read the images as float32 in [0, 1] and take the same test images for every seed."""
+    def load_train(self) -> MapStyle:
+        """Read the training images as float32 in [0, 1]."""
+        return self._read()[0]
+
+    def load_test(self) -> MapStyle:
+        """Read the test images, which are the same for every seed."""
+        return self._read()[1]
+
+    @staticmethod
+    def _read() -> tuple[Images, Images]:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
@@ -49,8 +56,7 @@ class Digits(StreamData):
 
     def random_view(self) -> View:
         """Shift the image by at most one pixel."""
-        view: View = v2.RandomCrop(8, padding=1)
-        return view
+        return ShiftAndFlip(padding=1, flip=False)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Normalise with the mean and standard deviation of all images."""

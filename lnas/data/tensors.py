@@ -4,9 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
-from lnas.data.augmentation import MapStyle, View
+from lnas.data.augmentation import MapStyle, ShiftAndFlip, View
 from lnas.data.base import StreamData
 from lnas.errors import InputError
 from lnas.seeds import generator
@@ -62,11 +61,15 @@ class MapStyleData(StreamData):
             raise InputError("The training set is empty; give it images.")
         channels, height, width = train[0][0].shape
         super().__init__(num_classes, (channels, height, width), len(train), **options)
-        self._sets, self._transform = (train, test), transform
+        self._train, self._test, self._transform = train, test, transform
 
-    def load(self) -> tuple[MapStyle, MapStyle | None]:
-        """Return the given data sets."""
-        return self._sets
+    def load_train(self) -> MapStyle:
+        """Return the given training set."""
+        return self._train
+
+    def load_test(self) -> MapStyle | None:
+        """Return the given test set."""
+        return self._test
 
     def random_view(self) -> View | None:
         """Return the given transform."""
@@ -135,21 +138,20 @@ class FakeImages(StreamData):
         super().__init__(num_classes, shape, images, batch_size=batch_size, **options)
         self._sizes, self._noise = (images, test_images), noise
 
-    def load(self) -> tuple[MapStyle, MapStyle]:
-        """Draw the images; they are the same for every seed of a run."""
-        pictures = torch.randn(self.num_classes, *self.image_shape, generator=generator("pictures"))
-        train, test = (
-            self._draw(pictures, name, size)
-            for name, size in zip(("train", "test"), self._sizes, strict=True)
-        )
-        return train, test
+    def load_train(self) -> MapStyle:
+        """Draw the training images; they are the same for every seed of a run."""
+        return self._draw("train", self._sizes[0])
 
-    def _draw(self, pictures: Tensor, name: str, size: int) -> Images:
+    def load_test(self) -> MapStyle:
+        """Draw other copies of the same pictures."""
+        return self._draw("test", self._sizes[1])
+
+    def _draw(self, name: str, size: int) -> Images:
+        pictures = torch.randn(self.num_classes, *self.image_shape, generator=generator("pictures"))
         labels = torch.arange(size) % self.num_classes
         noise = torch.randn(size, *self.image_shape, generator=generator("noise", name))
         return Images(pictures[labels] + self._noise * noise, labels)
 
     def random_view(self) -> View:
         """Shift the image by at most one pixel."""
-        view: View = v2.RandomCrop(self.image_shape[1:], padding=1)
-        return view
+        return ShiftAndFlip(padding=1, flip=False)
