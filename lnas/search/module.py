@@ -137,6 +137,10 @@ class SearchModule(LightningModule):
         """Bring the measures to the device."""
         self.records.to(self.device)
 
+    def on_train_start(self) -> None:
+        """Resume behind the last batch of an epoch where it was left; see `lnas.search.state`."""
+        state.skip_to_epoch_end(self.trainer)
+
     def on_train_epoch_start(self) -> None:
         """Set the learning rates of the epoch."""
         progress = self.current_epoch / checks.epochs(self)
@@ -160,6 +164,7 @@ class SearchModule(LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the row of the epoch."""
         self.records.log_epoch(self)
+        state.leave_reopened_epoch(self.trainer)
 
     def on_validation_start(self) -> None:
         """Start measuring; a resumed validation starts from its beginning."""

@@ -63,6 +63,7 @@ def load(module: "SearchModule", checkpoint: dict[str, Any]) -> None:
     own = ranks[module.global_rank]
     module.records.load(own["records"])
     module.states = dict(own["states"])
+    _reopen_epoch(checkpoint["loops"]["fit_loop"])
 
 
 def fingerprint(space: SearchSpace) -> dict[str, Any]:
@@ -104,6 +105,35 @@ def _gather(own: dict[str, Any]) -> list[dict[str, Any]]:
     return everyone
 
 
+def _reopen_epoch(loops: dict[str, Any]) -> None:
+    """Let a checkpoint of `on_train_batch_end` of an epoch's last batch resume before validation.
+
+    Lightning takes such an epoch for finished and skips its validation and its end. Told that the
+    batch is complete and that a validation has just begun, it resumes with that validation.
+    """
+    batches = loops["epoch_loop.batch_progress"]
+    total = batches["total"]
+    if batches["is_last_batch"] and total["completed"] == total["processed"] - 1:
+        total["completed"] += 1
+        batches["current"]["completed"] += 1
+        validation = loops["epoch_loop.val_loop.batch_progress"]
+        counts = dict.fromkeys(("ready", "started", "processed", "completed"), 0)
+        validation["current"] |= counts
+        validation["total"] |= counts | {"ready": 1, "started": 1}
+
+
 def settle_validation(trainer: Trainer) -> None:
-    """Forget a batch of a validation that was under way when the checkpoint was made."""
+    """Forget the batch that `_reopen_epoch` made up, or a validation that was interrupted."""
     trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()
+
+
+def skip_to_epoch_end(trainer: Trainer) -> None:
+    """Without validation, go from a reopened epoch straight to its end: call it at train start."""
+    loop = trainer.fit_loop.epoch_loop
+    if loop.restarting and not trainer.enable_validation:
+        loop.val_loop._has_run = True  # read only by the question whether the epoch is done
+
+
+def leave_reopened_epoch(trainer: Trainer) -> None:
+    """Let the next epoch start as usual: call it at the end of each epoch."""
+    trainer.fit_loop.epoch_loop.on_iteration_done()
