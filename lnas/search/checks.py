@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lnas.errors import InputError, NonFiniteError
+from lnas.networks import build
+from lnas.operations.sizes import check_halvings
 from lnas.search.step import SearchStep
 from lnas.search.streams import ArchitectureStream
 from lnas.tasks import Batch
@@ -134,8 +136,32 @@ def held_out_loader(module: "SearchModule") -> Iterable[Batch]:
     )
 
 
+@torch.no_grad()
 def check_derivation(module: "SearchModule") -> None:
-    """Run the supernet, derive, build the derived network and run it, on made-up images."""
+    """Do once, on made-up images, what a search ends with: derive, build the network, run it.
+
+    Raises:
+        InputError: The images do not fit, or what would be derived cannot be built.
+    """
+    genotype = module.space.derive(module.architecture.probabilities())
+    module.space.validate(genotype)
+    shape = getattr(getattr(module.trainer, "datamodule", None), "image_shape", None)
+    if shape is None:
+        return
+    check_halvings(shape[1], shape[2], module.supernet.halvings)
+    images = torch.zeros(2, *shape).to(next(module.supernet.parameters()))
+    batch = (images, torch.zeros(2, dtype=torch.long, device=images.device))
+    small = {"channels": 4, "num_classes": module.num_classes, "image_channels": shape[0]}
+    with torch.random.fork_rng():
+        network = build(genotype, **small).to(images)
+    try:
+        module.run(batch, "held_out", module.sample("check"))
+        network.eval()(images)
+    except RuntimeError as error:
+        raise InputError(
+            f"Images of shape {tuple(shape)} do not pass through {type(module.supernet).__name__}: "
+            f"{str(error).splitlines()[0]}; give the supernet's image_channels and num_classes."
+        ) from error
 
 
 def require_finite(step: SearchStep, values: Sequence[Tensor]) -> None:

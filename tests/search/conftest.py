@@ -36,10 +36,10 @@ class TinySearch:
     """What the tests make searches from."""
 
     @staticmethod
-    def module(**options):
+    def module(kind=SearchModule, **options):
         supernet = partial(NasBench201Supernet, channels=4, cells=1)
         made = {"space": NasBench201Space(), "supernet": supernet, "num_classes": 4} | options
-        return SearchModule(**made)
+        return kind(**made)
 
     @staticmethod
     def data(**options):

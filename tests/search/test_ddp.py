@@ -1,6 +1,6 @@
 """Two gloo processes search as one process does on the same global batches."""
 
-import sys
+from importlib import util
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,6 @@ from lnas.errors import NonFiniteError
 from lnas.search import FirstOrder, Joint, SearchCallback, SearchModule, SecondOrder
 from lnas.tasks import ImageClassification
 
-sys.path.insert(0, str(Path(__file__).parent))
 STRATEGIES = {
     "first": FirstOrder,
     "weights first": lambda: FirstOrder("weights_first"),
@@ -38,8 +37,6 @@ class Pull(SearchCallback):
 
 
 def tiny_search():
-    from importlib import util
-
     spec = util.spec_from_file_location("tiny", Path(__file__).parent / "conftest.py")
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -48,16 +45,10 @@ def tiny_search():
 
 def search(strategy, folder, devices, close=False):
     tiny = tiny_search()
-    made = tiny.module()
-    module = FixedStatistics(
-        made.space,
-        lambda space, num_classes: made.supernet,
-        strategy=STRATEGIES[strategy](),
-        num_classes=4,
-    )
+    module = tiny.module(FixedStatistics, strategy=STRATEGIES[strategy]())
     if close:
         module.architecture.close("cell", 0, "nor_conv_3x3")
-    options = {"precision": "64-true", "devices": devices, "gradient_clip_val": None}
+    options = {"precision": "64-true", "devices": devices}
     if devices > 1:
         options["strategy"] = "ddp"
     trainer = tiny.trainer(folder, [Pull()], **options)
@@ -66,33 +57,25 @@ def search(strategy, folder, devices, close=False):
     return state, trainer.logger.rows, module.architecture_steps, trainer.global_step
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_two_ranks_search_as_one_process_does(strategy, run_two_ranks, tmp_path):
-    one, rows, steps, global_step = search(strategy, tmp_path / "one", 1)
-    first, second = run_two_ranks(search, strategy, tmp_path / "two", 2)
-    assert first[2] == second[2] == steps == 6
-    assert first[3] == global_step == 8
-    for name, value in one.items():
-        torch.testing.assert_close(first[0][name], value, rtol=1e-10, atol=1e-10)
-        if "running" not in name:
-            assert torch.equal(first[0][name], second[0][name]), name
-    assert not torch.equal(one["architecture.logits.cell"], made_logits())
-    assert second[1] == []
-    assert [row.keys() for row in first[1]] == [row.keys() for row in rows]
-    for row, expected in zip(first[1], rows, strict=True):
-        assert row == pytest.approx(expected, rel=1e-5), row
+def search_all(folder, devices):
+    found = {name: search(name, folder, devices) for name in STRATEGIES}
+    return found | {"closed": search("first", folder, devices, close=True)}
 
 
-def made_logits():
-    return tiny_search().module().architecture.logits["cell"].double()
-
-
-def test_inactive_operations_neither_hang_nor_differ(run_two_ranks, tmp_path):
-    one = search("first", tmp_path / "one", 1, True)[0]
-    first, second = run_two_ranks(search, "first", tmp_path / "two", 2, True)
-    for name, value in one.items():
-        torch.testing.assert_close(first[0][name], value, rtol=1e-10, atol=1e-10)
-        assert "running" in name or torch.equal(first[0][name], second[0][name]), name
+def test_two_ranks_search_as_one_process_does(run_two_ranks, tmp_path):
+    alone = search_all(tmp_path / "one", 1)
+    ranks = run_two_ranks(search_all, tmp_path / "two", 2)
+    start = tiny_search().module().architecture.logits["cell"].double()
+    for strategy, (state, rows, architecture_steps, global_step) in alone.items():
+        first, second = (rank[strategy] for rank in ranks)
+        assert first[2:] == second[2:] == (architecture_steps, global_step) == (6, 8)
+        assert not torch.equal(state["architecture.logits.cell"], start)
+        for name, value in state.items():
+            torch.testing.assert_close(first[0][name], value, rtol=1e-10, atol=1e-10)
+            assert torch.equal(first[0][name], second[0][name]), (strategy, name)
+        assert second[1] == []  # rank 0 logs
+        for row, expected in zip(first[1], rows, strict=True):
+            assert row == pytest.approx(expected, rel=1e-5), strategy
 
 
 class Broken(ImageClassification):
