@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 
 from lnas.data import FakeImages
@@ -42,10 +43,10 @@ class TinySearch:
         return kind(**made)
 
     @staticmethod
-    def data(**options):
+    def data(kind=FakeImages, **options):
         made = {"images": 48, "shape": (3, 8, 8), "num_classes": 4, "batch_size": 4, "held_out": 8}
         made |= {"architecture_fraction": 0.6} | options  # 4 weight batches, 6 of the architecture
-        return FakeImages(**made)
+        return kind(**made)
 
     @staticmethod
     def trainer(folder, callbacks=(), **options):
@@ -54,7 +55,7 @@ class TinySearch:
         made = {"accelerator": "cpu", "max_epochs": 2, "logger": Rows(), "log_every_n_steps": 2}
         made |= {"enable_progress_bar": False, "enable_model_summary": False}
         made |= {"num_sanity_val_steps": 0, "default_root_dir": str(folder)}
-        if not any("Checkpoint" in type(part).__name__ for part in callbacks):
+        if not any(isinstance(part, Checkpoint) for part in callbacks):
             made["enable_checkpointing"] = False
         return Trainer(callbacks=list(callbacks), **made | options)
 

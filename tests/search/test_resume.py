@@ -1,0 +1,128 @@
+"""A search that stops anywhere and is resumed ends bit for bit where it would have ended."""
+
+import pytest
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.callbacks import Checkpoint
+
+from lnas.data import FakeImages
+from lnas.errors import InputError
+from lnas.search import FirstOrder, Joint, SearchCallback, SecondOrder
+from lnas.spaces import NasBench201Space
+
+
+class Save(Checkpoint):
+    """Saves once, after so many steps, at a moment."""
+
+    def __init__(self, path, steps, moment):
+        self.path, self.steps, self.moment = path, steps, moment
+
+    def _save(self, trainer, module, moment):
+        if (module.steps, moment) == (self.steps, self.moment):
+            trainer.save_checkpoint(self.path)
+            self.rows = len(trainer.logger.rows)
+
+    def on_train_batch_end(self, trainer, module, *_):
+        self._save(trainer, module, "batch")
+
+    def on_validation_end(self, trainer, module):
+        self._save(trainer, module, "validation")
+
+    def on_train_epoch_end(self, trainer, module):
+        self._save(trainer, module, "epoch")
+
+
+class Term(SearchCallback):
+    """Withholds every third step and adds a term, which the rows must remember."""
+
+    def should_step_architecture(self, module, step):
+        return module.steps % 3 != 1
+
+    def architecture_loss(self, module, step):
+        return module.architecture.probabilities()["cell"].square().sum()
+
+
+class WithoutValidation(FakeImages):
+    """A data module of somebody who does not validate."""
+
+    val_dataloader = LightningDataModule.val_dataloader
+
+
+def everything(module, trainer):
+    state = dict(module.state_dict())
+    for level, optimizer in enumerate(trainer.optimizers):
+        for index, values in optimizer.state_dict()["state"].items():
+            state |= {f"{level}/{index}/{name}": value for name, value in values.items()}
+        state[f"{level}/rate"] = torch.tensor(optimizer.param_groups[0]["lr"])
+    return state
+
+
+MOMENTS = [
+    (2, "batch"), (4, "batch"), (4, "validation"), (4, "epoch"), (5, "batch"), (7, "batch"),
+    (8, "batch"), (8, "epoch"),
+]  # fmt: skip
+
+
+def check_resume(tiny, folder, steps, moment, data, strategy):
+    def fit(callbacks, ckpt_path=None):
+        module = tiny.module(strategy=strategy())
+        trainer = tiny.trainer(folder, [*callbacks, Term()])
+        trainer.fit(module, datamodule=data(), ckpt_path=ckpt_path, weights_only=True)
+        return module, trainer
+
+    save = Save(folder / "a.ckpt", steps, moment)
+    module, trainer = fit([save])
+    resumed, again = fit([Save("", -1, "")], save.path)
+    one, other = everything(module, trainer), everything(resumed, again)
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    assert trainer.logger.rows[save.rows :] == again.logger.rows
+    assert (resumed.steps, resumed.architecture_steps) == (module.steps, module.architecture_steps)
+    assert again.global_step == trainer.global_step == 8
+
+
+@pytest.mark.parametrize(("steps", "moment"), MOMENTS)
+def test_a_resumed_search_ends_the_same(tiny, tmp_path, steps, moment):
+    check_resume(tiny, tmp_path, steps, moment, tiny.data, FirstOrder)
+
+
+@pytest.mark.parametrize("strategy", [SecondOrder, Joint])
+def test_every_strategy_resumes_in_mid_epoch(tiny, tmp_path, strategy):
+    check_resume(tiny, tmp_path, 5, "batch", tiny.data, strategy)
+
+
+@pytest.mark.parametrize(("steps", "moment"), [(3, "batch"), (4, "batch"), (4, "epoch")])
+@pytest.mark.parametrize("validation", ["empty", "none"])
+def test_a_search_without_held_out_images_resumes(tiny, tmp_path, steps, moment, validation):
+    def data():
+        kind = WithoutValidation if validation == "none" else FakeImages
+        return tiny.data(kind, held_out=0, images=40)
+
+    check_resume(tiny, tmp_path, steps, moment, data, FirstOrder)
+
+
+def saved(tiny, folder):
+    save = Save(folder / "a.ckpt", 2, "batch")
+    tiny.fit(folder, [save])
+    return save.path
+
+
+def test_a_checkpoint_holds_plain_data(tiny, tmp_path):
+    stored = torch.load(saved(tiny, tmp_path), weights_only=True)
+    assert stored["search"]["architecture_batches"] == 2
+    assert {name.split(".")[0] for name in stored["state_dict"]} == {"supernet", "architecture"}
+
+
+def test_a_checkpoint_of_another_search_is_refused(tiny, tmp_path):
+    path = saved(tiny, tmp_path)
+    fewer = NasBench201Space(operations=("none", "skip_connect", "nor_conv_3x3"))
+    with pytest.raises(InputError, match="another search space: its operations are"):
+        tiny.fit(tmp_path, space=fewer, ckpt_path=path)
+    with pytest.raises(InputError, match="seed=0 and this search has seed=1"):
+        tiny.fit(tmp_path, seed=1, ckpt_path=path)
+
+    def wider(space, num_classes):
+        return type(tiny.module().supernet)(space, channels=8, cells=1, num_classes=num_classes)
+
+    with pytest.raises(InputError, match=r"does not fit this search: supernet\..* here"):
+        tiny.fit(tmp_path, supernet=wider, ckpt_path=path)
