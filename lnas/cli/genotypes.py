@@ -1,0 +1,210 @@
+"""`lnas genotype show|convert|diff`: looks at genotypes, in files or published."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from rich.console import Console
+from rich.table import Table
+
+from lnas.errors import InputError
+from lnas.files import write_text
+from lnas.genotype import Genotype
+from lnas.spaces import zoo
+
+STYLES = ("darts", "snas", "nasbench201", "rnn", "json")
+SOURCE = "a genotype file, the name of a published genotype, or genotype text"
+STATES = {
+    "darts": "States 0 and 1 are the outputs of the two cells before; a node sums its inputs.",
+    "nasbench201": "State 0 is the cell's input; a node sums its inputs; node 3 is the output.",
+    "recurrent": "State 0 mixes input and hidden state; the output is the mean of the nodes.",
+}
+
+
+def genotype_command(arguments: list[str]) -> int:
+    """Run `lnas genotype ...`.
+
+    Args:
+        arguments: What follows `lnas genotype`.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        InputError: The arguments or a genotype cannot be used.
+    """
+    try:
+        given = _parser().parse_args(arguments)
+    except ArgumentError as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(f"{reason}; see `lnas genotype --help`.") from None
+    chosen: Namespace = given[given.command]
+    if given.command == "show":
+        show(chosen.genotype, picture=chosen.picture, cost=chosen.cost)
+    elif given.command == "convert":
+        convert(chosen.genotype, chosen.to, chosen.output, overwrite=chosen.overwrite)
+    else:
+        diff(chosen.first, chosen.second)
+    return 0
+
+
+def show(name_or_path: str, picture: str | None = None, cost: bool = False) -> None:
+    """Print the cells of a genotype and its hash.
+
+    Args:
+        name_or_path: A file, a published name or a text.
+        picture: Where to draw the cells as well, ending in .png or .svg.
+        cost: Also print parameters and multiply-adds of the network for 32x32 images.
+
+    Raises:
+        InputError: There is no such genotype, or the picture cannot be written.
+    """
+    genotype = _read(name_or_path)
+    console = Console()
+    print(f"space {genotype.space}, hash {genotype.hash}")
+    for kind in genotype.cells:
+        console.print(_table(genotype, kind))
+    print(STATES[genotype.space])
+    if cost:
+        print(_cost(genotype))
+    if picture is not None:
+        from lnas.visualize.cell import draw_genotype
+
+        draw_genotype(genotype, picture)
+        print(f"picture: {picture}")
+
+
+def convert(
+    source: str, style: str, output: str | Path | None = None, overwrite: bool = False
+) -> None:
+    """Write a genotype in another format, to a file or the terminal.
+
+    Args:
+        source: A file, a published name or a text.
+        style: "darts", "snas", "nasbench201", "rnn" or "json".
+        output: The file; None prints.
+        overwrite: Replace an existing file.
+
+    Raises:
+        InputError: The format cannot hold the genotype, or the file exists.
+    """
+    text = _read(source).to_text(style).rstrip("\n") + "\n"
+    if output is None:
+        sys.stdout.write(text)
+        return
+    if Path(output).exists() and not overwrite:
+        raise InputError(f"{output} exists; choose another file, or give --overwrite.")
+    write_text(output, text)
+
+
+def diff(first: str, second: str) -> None:
+    """Print what changes from one genotype to another.
+
+    Args:
+        first: A file, a published name or a text.
+        second: The other one.
+
+    Raises:
+        InputError: They are of different spaces, or one cannot be read.
+    """
+    a, b = _read(first), _read(second)
+    for line in differences(a, b) or ["no difference"]:
+        print(line)
+    if a != b and a.canonical() == b.canonical():
+        print("both compute the same function: they are isomorphic")
+
+
+def differences(a: Genotype, b: Genotype) -> list[str]:
+    """Return one line for each connection that is added, removed or changed from a to b.
+
+    Raises:
+        InputError: They are of different spaces.
+    """
+    if a.space != b.space:
+        raise InputError(
+            f"A genotype of the space {a.space} cannot be compared with one of {b.space}; "
+            "give two of one space."
+        )
+    lines = []
+    for kind in a.cells:
+        before, after = Counter(a.edges(kind)), Counter(b.edges(kind))
+        removed, added = list((before - after).elements()), list((after - before).elements())
+        for node, source in sorted({edge[:2] for edge in removed + added}):
+            old = [name for n, s, name in removed if (n, s) == (node, source)]
+            new = [name for n, s, name in added if (n, s) == (node, source)]
+            where = f"{kind}, node {node} from state {source}"
+            if len(old) == len(new) == 1:
+                lines.append(f"changed: {where}: {old[0]} -> {new[0]}")
+                continue
+            lines += [f"removed: {where}: {name}" for name in old]
+            lines += [f"added:   {where}: {name}" for name in new]
+        if len(a.cells[kind]) != len(b.cells[kind]):
+            lines.append(f"changed: {kind}: {len(a.cells[kind])} -> {len(b.cells[kind])} nodes")
+        if a.concat[kind] != b.concat[kind]:
+            old_output, new_output = list(a.concat[kind]), list(b.concat[kind])
+            lines.append(f"changed: {kind}, output from nodes: {old_output} -> {new_output}")
+    return lines
+
+
+def _read(source: str) -> Genotype:
+    is_text = any(mark in source for mark in ("Genotype(", "~", "{", "["))
+    return Genotype.from_text(source) if is_text and not _is_file(source) else zoo.find(source)
+
+
+def _is_file(source: str) -> bool:
+    try:
+        return Path(source).is_file()
+    except (OSError, ValueError):  # too long, or with a null character
+        return False
+
+
+def _table(genotype: Genotype, kind: str) -> Table:
+    table = Table(title=kind, title_justify="left", title_style="bold")
+    table.add_column("node", justify="right")
+    table.add_column("operation <- state")
+    for node, inputs in enumerate(genotype.cells[kind], start=genotype.first_node):
+        entries = [f"{name} <- {source}" for name, source in inputs]
+        table.add_row(str(node), ", ".join(entries) or "(nothing)")
+    table.add_row("out", ", ".join(map(str, genotype.concat[kind])))
+    return table
+
+
+def _cost(genotype: Genotype) -> str:
+    if genotype.space == "recurrent":
+        raise InputError("--cost counts networks for images; a recurrent genotype has none.")
+    from lnas.costs import network_cost
+    from lnas.networks import build
+
+    cost = network_cost(build(genotype), (3, 32, 32))
+    return (
+        f"32x32 images, 10 classes: {cost.parameters:,} parameters, "
+        f"{cost.multiply_adds:,} multiply-adds"
+    )
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="lnas genotype",
+        exit_on_error=False,
+        description="Looks at genotypes. Published: " + ", ".join(zoo.names()) + ".",
+    )
+    commands = parser.add_subcommands(dest="command", required=True)
+    shown = ArgumentParser(exit_on_error=False, description="Print cells and hash.")
+    shown.add_argument("genotype", type=str, help=SOURCE)
+    shown.add_argument(
+        "--picture", type=str | None, default=None, help="draw the cells: a .png or .svg file"
+    )
+    shown.add_argument("--cost", action="store_true", help="count parameters and multiply-adds")
+    commands.add_subcommand("show", shown)
+    converted = ArgumentParser(exit_on_error=False, description="Write in another format.")
+    converted.add_argument("genotype", type=str, help=SOURCE)
+    converted.add_argument("--to", choices=STYLES, default="json", help="the format")
+    converted.add_argument("--output", type=str | None, default=None, help="the file; or print")
+    converted.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    commands.add_subcommand("convert", converted)
+    compared = ArgumentParser(exit_on_error=False, description="Print what changed.")
+    compared.add_argument("first", type=str, help=SOURCE)
+    compared.add_argument("second", type=str, help=SOURCE)
+    commands.add_subcommand("diff", compared)
+    return parser
