@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from torch import nn
 
 from lnas.errors import InputError
+from lnas.genotype import add_operation
 from lnas.operations.convolutional import (
     CrossConv,
     DilatedConv,
@@ -80,6 +81,8 @@ def register(name: str, builder: Builder) -> None:
     """
     if not name or "." in name:
         raise InputError(f"cannot register operation {name!r}; a name is not empty and has no dot")
+    if name not in _TABLE:
+        add_operation(name)
     _TABLE[name] = builder
 
 
