@@ -79,7 +79,9 @@ def normalize(
             normalisation takes it away.
     """
     moving = any(norm.mode == "update" for norm in norms)
-    mean = x.new_zeros(x.shape[1]) if moving else None
+    # In the kind of the averages, which under autocast is not that of x.
+    like = x if norms[0].running_mean is None else norms[0].running_mean
+    mean = like.new_zeros(x.shape[1]) if moving else None
     variance = torch.zeros_like(mean) if mean is not None else None
     y = functional.batch_norm(x, mean, variance, scale, shift, True, 1.0, norms[0].eps)
     if mean is not None and variance is not None:
