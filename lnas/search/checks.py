@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
-from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lnas.errors import InputError, NonFiniteError
+from lnas.errors import InputError
 from lnas.networks import build
 from lnas.operations.sizes import check_halvings
-from lnas.search.step import SearchStep
 from lnas.search.streams import ArchitectureStream
 from lnas.tasks import Batch
 
@@ -162,16 +160,3 @@ def check_derivation(module: "SearchModule") -> None:
             f"Images of shape {tuple(shape)} do not pass through {type(module.supernet).__name__}: "
             f"{str(error).splitlines()[0]}; give the supernet's image_channels and num_classes."
         ) from error
-
-
-def require_finite(step: SearchStep, values: Sequence[Tensor]) -> None:
-    """Go on only if all values are finite.
-
-    Raises:
-        NonFiniteError: One is infinite or not a number.
-    """
-    if not torch.isfinite(nn.utils.get_total_norm(values)):
-        raise NonFiniteError(
-            f"The loss of the {step.role} pass, or its gradient, is not finite in epoch "
-            f"{step.epoch}, batch {step.batch_index}; lower the learning rate or check the data."
-        )

@@ -1,11 +1,18 @@
 """Gradients only where they are needed, and the same on every rank."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import torch
-from lightning.pytorch.strategies import Strategy
-from torch import Tensor
+from lightning.pytorch.strategies import ParallelStrategy, Strategy
+from torch import Tensor, nn
+
+from lnas.errors import NonFiniteError
+from lnas.search.step import SearchStep
+
+if TYPE_CHECKING:
+    from lnas.search.module import SearchModule
 
 
 @contextmanager
@@ -26,31 +33,68 @@ def average(strategy: Strategy, tensors: Sequence[Tensor]) -> list[Tensor]:
 
     Args:
         strategy: The trainer's strategy.
-        tensors: Any shapes, the same on every rank, of one kind (float32, ...).
+        tensors: Any shapes, the same on every rank; the means are of the first one's kind.
     """
     if not tensors or not spans_ranks(strategy):
         return list(tensors)
-    flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+    kind = tensors[0].dtype
+    flat = torch.cat([tensor.detach().reshape(-1).to(kind) for tensor in tensors])
     flat = strategy.reduce(flat, reduce_op="mean")
     pieces = flat.split([tensor.numel() for tensor in tensors])
     return [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)]
 
 
-def average_gradients(strategy: Strategy, parameters: Sequence[Tensor], extra: Tensor) -> Tensor:
-    """Replace the gradients of `parameters` by their means over ranks; return the mean of `extra`.
+def propagate(module: "SearchModule", loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
+    """Fill the gradients of `parameters` with their means over ranks.
 
-    Parameters without a gradient stay so: the gates, and with them what is left out, are equal on
-    all ranks.
+    Parameters that the loss did not use keep no gradient: the gates, and with them what is left
+    out, are equal on all ranks.
+
+    Raises:
+        NonFiniteError: The loss or a gradient is not finite on some rank; all raise together.
     """
-    if not spans_ranks(strategy):
-        return extra
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    *means, extra_mean = average(strategy, [*gradients, extra.to(gradients[0])])
-    for gradient, mean in zip(gradients, means, strict=True):
-        gradient.copy_(mean)
-    return extra_mean
+    ddp = module.trainer.strategy
+    with ddp.block_backward_sync() if isinstance(ddp, ParallelStrategy) else nullcontext():
+        module.manual_backward(loss)
+    found = [p.grad for p in parameters if p.grad is not None]
+    *means, mean = average(ddp, [*found, loss.detach()])
+    if spans_ranks(ddp):
+        for gradient, averaged in zip(found, means, strict=True):
+            gradient.copy_(averaged)
+    # A scaler finds infinite gradients by itself and skips the step.
+    scaled = getattr(module.trainer.precision_plugin, "scaler", None) is not None
+    require_finite(module.step, [mean] if scaled else [mean, *found])
+
+
+def gradients(
+    module: "SearchModule", loss: Tensor, tensors: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """Return d loss / d tensors, averaged over ranks; None for what the loss did not use.
+
+    Raises:
+        NonFiniteError: As for `propagate`.
+    """
+    found = torch.autograd.grad(loss, list(tensors), allow_unused=True)
+    used = [gradient for gradient in found if gradient is not None]
+    *used, mean = average(module.trainer.strategy, [*used, loss.detach()])
+    require_finite(module.step, [mean, *used])
+    means = iter(used)
+    return [None if gradient is None else next(means) for gradient in found]
 
 
 def spans_ranks(strategy: Strategy) -> bool:
     """Whether the trainer runs more than one process."""
     return int(getattr(strategy, "world_size", 1)) > 1
+
+
+def require_finite(step: SearchStep, values: Sequence[Tensor]) -> None:
+    """Go on only if all values are finite.
+
+    Raises:
+        NonFiniteError: One is infinite or not a number.
+    """
+    if not torch.isfinite(nn.utils.get_total_norm(values)):
+        raise NonFiniteError(
+            f"The loss of the {step.role} pass, or its gradient, is not finite in epoch "
+            f"{step.epoch}, batch {step.batch_index}; lower the learning rate or check the data."
+        )

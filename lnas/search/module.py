@@ -7,14 +7,12 @@ some of the weights (frozen, or left out by a mask) need nothing special.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
-from lightning.pytorch.strategies import ParallelStrategy
+from lightning.pytorch.core.optimizer import do_nothing_closure
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
@@ -24,11 +22,10 @@ from lnas.relaxations import Draw, GateSample, Relaxation, Softmax
 from lnas.schedules import Cosine, Schedule
 from lnas.search import checks, state
 from lnas.search.callback import SearchCallback
-from lnas.search.gradients import average, average_gradients
 from lnas.search.records import Records
 from lnas.search.step import SearchStep
 from lnas.search.strategies import FirstOrder, SearchStrategy
-from lnas.search.streams import ArchitectureStream
+from lnas.search.streams import ArchitectureStream, to_device
 from lnas.seeds import derive_seed
 from lnas.spaces import SearchSpace
 from lnas.supernet import Architecture, ConvolutionalSupernet, Supernet
@@ -210,7 +207,7 @@ class SearchModule(LightningModule):
     def architecture_batch(self) -> Batch:
         """Return the next batch of the architecture stream, on the device."""
         assert self.stream is not None
-        return self._to_device(self.stream.next())
+        return to_device(self, self.stream.next())
 
     def run(
         self,
@@ -270,36 +267,9 @@ class SearchModule(LightningModule):
         self.records.note(step.terms)
         return sum(step.terms.values())
 
-    def propagate(self, loss: Tensor, parameters: list[nn.Parameter]) -> None:
-        """Fill the gradients of `parameters`, averaged over ranks.
-
-        Raises:
-            NonFiniteError: The loss or a gradient is not finite on some rank; all raise together.
-        """
-        ddp = self.trainer.strategy
-        with ddp.block_backward_sync() if isinstance(ddp, ParallelStrategy) else nullcontext():
-            self.manual_backward(loss)
-        mean = average_gradients(ddp, parameters, loss.detach())
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        checks.require_finite(self.step, [mean] if scaled else [mean, *gradients])
-
-    def gradients(self, loss: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
-        """Return d loss / d tensors, averaged over ranks; None for what the loss did not use.
-
-        Raises:
-            NonFiniteError: As for `propagate`.
-        """
-        found = torch.autograd.grad(loss, tensors, allow_unused=True)
-        used = [gradient for gradient in found if gradient is not None]
-        *used, mean = average(self.trainer.strategy, [*used, loss.detach()])
-        checks.require_finite(self.step, [mean, *used])
-        means = iter(used)
-        return [None if gradient is None else next(means) for gradient in found]
-
     def step_weights(self) -> None:
         """Step the weights' optimizer; on the way, callbacks see the gradient and it is clipped."""
-        self._step_optimizer(self._optimizer(0))
+        self._step_optimizer(0, counted=True)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Show the weights' gradient and clip it: here it is unscaled under 16-mixed as well."""
@@ -312,11 +282,9 @@ class SearchModule(LightningModule):
 
     def step_architecture(self) -> None:
         """Step the architecture's optimizer and tell the callbacks."""
-        optimizer = self._optimizer(1)
-        # trainer.global_step counts each step of each optimizer; here it counts weight steps, so
-        # that max_steps and every_n_train_steps mean batches.
-        optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
-        self._step_optimizer(optimizer)
+        # trainer.global_step counts the steps of every optimizer; without these it counts weight
+        # steps, so that max_steps and every_n_train_steps mean batches.
+        self._step_optimizer(1, counted=False)
         self.architecture.hold()
         self.architecture_steps += 1
         for part in self.search_callbacks():
@@ -336,20 +304,14 @@ class SearchModule(LightningModule):
             InputError: The data module holds nothing out.
         """
         for batch in checks.held_out_loader(self):
-            yield self._to_device(batch)
+            yield to_device(self, batch)
 
-    def _to_device(self, batch: Batch) -> Batch:
-        trainer = self.trainer
-        batch = trainer.precision_plugin.convert_input(batch)
-        batch = self._on_before_batch_transfer(batch, dataloader_idx=0)
-        return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
-
-    def _optimizer(self, index: int) -> LightningOptimizer:
+    def _step_optimizer(self, index: int, counted: bool) -> None:
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
-        return optimizers[index]
-
-    def _step_optimizer(self, optimizer: LightningOptimizer) -> None:
+        optimizer = optimizers[index]
+        if not counted:
+            optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         torch.clear_autocast_cache()  # else a second forward would see the weights before the step

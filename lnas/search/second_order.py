@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from lnas.errors import InputError
+from lnas.search.gradients import gradients
 from lnas.search.step import SearchStep
 from lnas.search.strategies import SearchStrategy, weight_step
 from lnas.tasks import Batch
@@ -77,7 +78,7 @@ class SecondOrder(SearchStrategy):
         step.sample = module.sample("architecture")
         loss = module.loss(module.architecture_batch(), step, weights=virtual)
         wanted = [*parameters, *virtual.values()]
-        found = filled(module.gradients(loss + module.penalty(step), wanted), wanted)
+        found = filled(gradients(module, loss + module.penalty(step), wanted), wanted)
         direct, vector = found[: len(parameters)], found[len(parameters) :]
         v = dict(zip(weights, vector, strict=True))
         if self.product == "exact":
@@ -101,9 +102,9 @@ def virtual_weights(module: "SearchModule", batch: Batch) -> Weights:
     with torch.no_grad():
         sample = module.sample("virtual")
     loss, _, _ = module.run(batch, "weights", sample, state=module.states.get("weights"))
-    gradients = module.gradients(loss, list(weights.values()))
+    found = gradients(module, loss, list(weights.values()))
     moved = {}
-    for (name, weight), gradient in zip(weights.items(), gradients, strict=True):
+    for (name, weight), gradient in zip(weights.items(), found, strict=True):
         value = weight.detach().clone()
         if gradient is not None:
             gradient = gradient + settings["weight_decay"] * value
@@ -130,7 +131,7 @@ def finite_difference(
         moved = {n: w.detach() + sign * length * v[n] for n, w in weights.items()}
         sample = module.sample("virtual")
         loss, _, _ = module.run(batch, "weights", sample, weights=moved, state=state)
-        ends.append(filled(module.gradients(loss, parameters), parameters))
+        ends.append(filled(gradients(module, loss, parameters), parameters))
         torch.clear_autocast_cache()
     return [(plus - minus) / (2 * length) for plus, minus in zip(*ends, strict=True)]
 
@@ -142,15 +143,15 @@ def exact_product(module: "SearchModule", batch: Batch, v: Weights) -> list[Tens
     with module.supernet.using("reference"):
         sample = module.sample("virtual")
         loss, _, _ = module.run(batch, "weights", sample, state=module.states.get("weights"))
-        gradients = torch.autograd.grad(
+        found = torch.autograd.grad(
             loss, list(weights.values()), create_graph=True, materialize_grads=True
         )
-    along = sum((g * part).sum() for g, part in zip(gradients, v.values(), strict=True))
+    along = sum((g * part).sum() for g, part in zip(found, v.values(), strict=True))
     assert isinstance(along, Tensor)
-    return filled(module.gradients(along, parameters), parameters)
+    return filled(gradients(module, along, parameters), parameters)
 
 
-def filled(gradients: list[Tensor | None], tensors: Sequence[Tensor]) -> list[Tensor]:
+def filled(found: list[Tensor | None], tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return the gradients with zeros where there is none."""
-    pairs = zip(gradients, tensors, strict=True)
+    pairs = zip(found, tensors, strict=True)
     return [torch.zeros_like(t) if gradient is None else gradient for gradient, t in pairs]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, final, get_args
 import torch
 
 from lnas.errors import InputError
-from lnas.search.gradients import frozen
+from lnas.search.gradients import frozen, propagate
 from lnas.search.step import SearchStep
 from lnas.tasks import Batch
 
@@ -91,7 +91,7 @@ class Joint(SearchStrategy):
         step.role = "joint"
         step.sample = module.sample("joint")
         loss = module.loss(batch, step, "update") + module.penalty(step)
-        module.propagate(loss, [*module.weight_parameters(), *module.architecture_parameters()])
+        propagate(module, loss, [*module.weight_parameters(), *module.architecture_parameters()])
         module.step_weights()
         module.step_architecture()
 
@@ -102,7 +102,7 @@ def weight_step(module: "SearchModule", batch: Batch, step: SearchStep) -> None:
     with torch.no_grad():
         step.sample = module.sample("weights")
     loss = module.loss(batch, step, "update")
-    module.propagate(loss, module.weight_parameters())
+    propagate(module, loss, module.weight_parameters())
     module.step_weights()
 
 
@@ -113,5 +113,5 @@ def architecture_step(module: "SearchModule", step: SearchStep) -> None:
     with frozen(module.weight_parameters()):
         step.sample = module.sample("architecture")
         loss = module.loss(batch, step) + module.penalty(step)
-        module.propagate(loss, module.architecture_parameters())
+        propagate(module, loss, module.architecture_parameters())
     module.step_architecture()

@@ -1,9 +1,12 @@
 """The architecture stream: read one batch at a time, only when an architecture step is taken."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lnas.tasks import Batch
+
+if TYPE_CHECKING:
+    from lnas.search.module import SearchModule
 
 
 class PositionedLoader(Protocol):
@@ -25,7 +28,6 @@ class ArchitectureStream:
     Args:
         loader: What is read.
         batches_read: Batches read before, by the run that is resumed.
-
     """
 
     def __init__(self, loader: PositionedLoader, batches_read: int = 0) -> None:
@@ -43,3 +45,11 @@ class ArchitectureStream:
         if self.batches_read % len(self.loader) == 0:
             self._iterator = None
         return batch
+
+
+def to_device(module: "SearchModule", batch: Batch) -> Batch:
+    """Return the batch on the device, through the hooks that the trainer's own batches go."""
+    trainer = module.trainer
+    batch = trainer.precision_plugin.convert_input(batch)
+    batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
+    return trainer.strategy.batch_to_device(batch, dataloader_idx=0)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 
 from lnas.errors import NonFiniteError
 from lnas.search import FirstOrder, Joint, SearchCallback, SearchModule, SecondOrder
@@ -76,6 +77,36 @@ def test_two_ranks_search_as_one_process_does(run_two_ranks, tmp_path):
         assert second[1] == []  # rank 0 logs
         for row, expected in zip(first[1], rows, strict=True):
             assert row == pytest.approx(expected, rel=1e-5), strategy
+
+
+class Save(Checkpoint):
+    """Saves once, in mid-epoch."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_train_batch_end(self, trainer, module, *_):
+        if module.steps == 5 and self.path:
+            trainer.save_checkpoint(self.path)
+            self.rows = len(trainer.logger.rows)
+
+
+def stop_and_resume(folder):
+    tiny, found = tiny_search(), []
+    for path, start in ((folder / "a.ckpt", None), (None, folder / "a.ckpt")):
+        save, module = Save(path), tiny.module()
+        trainer = tiny.trainer(folder, [save, Pull()], devices=2, strategy="ddp")
+        trainer.fit(module, datamodule=tiny.data(), ckpt_path=start, weights_only=True)
+        rows = trainer.logger.rows[save.rows if path else 0 :]
+        state = {n: v.clone() for n, v in module.state_dict().items() if "running" not in n}
+        found.append((state, rows))
+    return found
+
+
+def test_two_ranks_resume_bit_identical_with_the_measures_of_both(run_two_ranks, tmp_path):
+    for (state, rows), (resumed, again) in run_two_ranks(stop_and_resume, tmp_path):
+        assert [name for name in state if not torch.equal(state[name], resumed[name])] == []
+        assert rows == again
 
 
 class Broken(ImageClassification):
