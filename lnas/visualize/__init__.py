@@ -1,5 +1,14 @@
 """Pictures of cells, gates and searches, drawn with matplotlib alone and without global state."""
 
 from lnas.visualize.cell import cell_figure, draw_genotype
+from lnas.visualize.gates import draw_gates, gates_figure
+from lnas.visualize.glance import draw_glance, glance_figure
 
-__all__ = ["cell_figure", "draw_genotype"]
+__all__ = [
+    "cell_figure",
+    "draw_gates",
+    "draw_genotype",
+    "draw_glance",
+    "gates_figure",
+    "glance_figure",
+]

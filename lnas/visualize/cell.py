@@ -22,7 +22,7 @@ from lnas.visualize.layout import (
     lay_out,
     text_width,
 )
-from lnas.visualize.palette import INK, PAPER, QUIET, Family, family, tint
+from lnas.visualize.palette import INK, PAPER, QUIET, TITLES, Family, family, tint
 
 LEGEND_SIZE = 9.5  # points
 MARGIN = 0.3  # inches around everything
@@ -36,7 +36,6 @@ STATES: dict[str, dict[str, Any]] = {
     "node": {"facecolor": PAPER, "edgecolor": INK, "linewidth": 1.4},
     "empty": {"facecolor": PAPER, "edgecolor": QUIET, "linewidth": 1.2, "linestyle": (0, (3, 2))},
 }
-TITLES = {"normal": "normal cell", "reduce": "reduction cell", "recurrent": "recurrent cell"}
 
 
 def draw_genotype(genotype: Genotype, path: str | FilePath) -> None:

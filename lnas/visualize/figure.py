@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lnas.errors import InputError
 from lnas.files import replacing
+from lnas.visualize.palette import INK, QUIET
 
 SUFFIXES = (".png", ".svg")
 _SETTINGS = threading.Lock()  # matplotlib keeps the two settings of an SVG for the whole process
@@ -20,6 +23,14 @@ def new_figure(width: float, height: float, **options: Any) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white", **options)
     FigureCanvasAgg(figure)
     return figure
+
+
+def plain_axes(axes: Axes) -> None:
+    """Take away what a curve does not need, and count epochs in whole numbers."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(QUIET)
+    axes.tick_params(labelsize=8, length=2.5, color=QUIET, labelcolor=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 INK = "#1f2933"
 QUIET = "#8a94a0"
 PAPER = "#ffffff"
+TITLES = {"normal": "normal cell", "reduce": "reduction cell", "recurrent": "recurrent cell"}
 
 
 class Family(NamedTuple):
