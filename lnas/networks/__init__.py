@@ -1,0 +1,17 @@
+"""Derived networks: what a genotype becomes to be trained from scratch."""
+
+from lnas.networks.base import Network
+from lnas.networks.building import build
+from lnas.networks.cifar import CifarNetwork
+from lnas.networks.imagenet import ImageNetNetwork
+from lnas.networks.nasbench201 import NasBench201Network
+from lnas.networks.unused import unused_parameters
+
+__all__ = [
+    "CifarNetwork",
+    "ImageNetNetwork",
+    "NasBench201Network",
+    "Network",
+    "build",
+    "unused_parameters",
+]

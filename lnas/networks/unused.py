@@ -1,0 +1,42 @@
+"""Which parameters of a network its training loss does not depend on.
+
+A genotype may name operations that do not reach the output. Data parallelism has to know: it waits
+for the gradient of every parameter unless it is told to look for unused ones.
+"""
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from lnas.networks.base import Network
+
+
+def unused_parameters(network: Network, image_shape: tuple[int, int, int]) -> list[str]:
+    """Return the names of parameters that get no gradient in training; computes nothing.
+
+    Args:
+        network: Any derived network; it is not changed.
+        image_shape: (channels, H, W) of an image.
+    """
+    state: dict[str, torch.Tensor] = {
+        name: torch.empty_like(value, device="meta") for name, value in network.named_buffers()
+    }
+    parameters = {
+        name: nn.Parameter(torch.empty_like(value, device="meta"))
+        for name, value in network.named_parameters()
+    }
+    training = {module: module.training for module in network.modules()}
+    rate, network.drop_path = network.drop_path, 0.0
+    network.train()
+    try:
+        images = torch.empty(2, *image_shape, device="meta")
+        output = functional_call(network, {**state, **parameters}, (images,))
+        loss = output.logits.sum()
+        if output.auxiliary is not None:
+            loss = loss + output.auxiliary.sum()
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    finally:
+        network.drop_path = rate
+        for module, flag in training.items():
+            module.training = flag
+    return [name for name, found in zip(parameters, gradients, strict=True) if found is None]
