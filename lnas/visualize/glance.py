@@ -42,12 +42,10 @@ def glance_figure(metrics: pd.DataFrame) -> Figure:
         plain_axes(axes)
         axes.set_title(title, size=11, weight="bold", color=INK, loc="left")
         axes.set_xlabel("epoch", size=9, color=INK)
-    held_out = epochs.get("search/held_out_accuracy")
     _line(accuracy, epochs.get("search/accuracy_weights"), "weights' images", QUIET)
-    _line(accuracy, held_out, "supernet, held out", SEPARABLE.colour)
-    gap = epochs.get("search/gap_accuracy")
-    if held_out is not None and gap is not None:
-        _line(accuracy, held_out + gap, "derived child, held out", DILATED.colour)
+    supernet, child = (epochs.get(f"search/{of}_accuracy") for of in ("held_out", "child"))
+    _line(accuracy, supernet, "supernet, held out", SEPARABLE.colour)
+    _line(accuracy, child, "derived child, held out", DILATED.colour)
     for axes, what in ((entropy, "entropy"), (skips, "skips")):
         names = [c for c in epochs.columns if c.startswith("arch/") and c.endswith(f"/{what}")]
         for name, colour in zip(names, CELLS, strict=False):

@@ -38,7 +38,8 @@ CASES = [
     (CELL_201, "cell"),
 ]  # fmt: skip
 IDS = [
-    *map("-".join, PUBLISHED), "every-edge", "every-edge-of-7-nodes", "gaps", "no-edge", "nasbench201"
+    *map("-".join, PUBLISHED),
+    "every-edge", "every-edge-of-7-nodes", "gaps", "no-edge", "nasbench201",
 ]  # fmt: skip
 
 
