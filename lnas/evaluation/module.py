@@ -12,13 +12,14 @@ from contextlib import contextmanager
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
+from lnas.costs import network_cost
 from lnas.errors import InputError, NonFiniteError
 from lnas.genotype import Genotype
 from lnas.loggers import log_row
-from lnas.networks import CifarNetwork
+from lnas.networks import CifarNetwork, Network, unused_parameters
 from lnas.schedules import Cosine, Schedule
 from lnas.seeds import derive_seed
 from lnas.spaces import zoo
@@ -49,7 +50,7 @@ class EvaluationModule(LightningModule):
     def __init__(
         self,
         genotype: Genotype | str,
-        network: Callable[[Genotype], nn.Module] = CifarNetwork,
+        network: Callable[[Genotype], Network] = CifarNetwork,
         num_classes: int = 10,
         image_shape: tuple[int, int, int] = (3, 32, 32),
         task: Callable[[int], Task] = ImageClassification,
@@ -82,17 +83,12 @@ class EvaluationModule(LightningModule):
         self.train_metrics = self.task.metrics()
         self.held_out_metrics = self.task.metrics()
         self.test_metrics = self.task.metrics()
-        self.results: dict[str, float] = {}
         self._held_out: dict[str, float] = {}
         self._state: State = None
-
-    def setup(self, stage: str) -> None:
-        """Run the network once on a made-up image: what does not fit fails before training."""
-        if stage == "fit":
-            training = self.network.training
-            with torch.no_grad():
-                self.network.eval()(torch.zeros(1, *self.image_shape, device=self.device))
-            self.network.train(training)
+        # A cell may hold operations that do not reach the output: no gradient to wait for. Images
+        # of a wrong size are refused here as well.
+        unused = unused_parameters(self.network, image_shape)
+        self._ddp_params_and_buffers_to_ignore = [f"network.{name}" for name in unused]
 
     def configure_optimizers(self) -> Optimizer:
         """Make the optimizer; its learning rate is set at the start of each epoch."""
@@ -150,7 +146,7 @@ class EvaluationModule(LightningModule):
         row = {f"eval/train_{name}": value for name, value in self.train_metrics.compute().items()}
         self.train_metrics.reset()
         row |= {
-            "eval/step": self.global_step,
+            "eval/step": self.trainer.global_step,
             "eval/epoch": self.current_epoch,
             "eval/lr": self.trainer.optimizers[0].param_groups[0]["lr"],
             "eval/drop_path": self.network.drop_path,
@@ -179,10 +175,11 @@ class EvaluationModule(LightningModule):
         self.test_metrics.update(loss, output, batch)
 
     def on_test_epoch_end(self) -> None:
-        """Log the final result, and keep it in `results` for the run card."""
-        measured = self.test_metrics.compute()
-        self.results = {f"eval/test_{name}": value for name, value in measured.items()}
-        log_row(self.trainer, {"eval/step": self.global_step, **self.results})
+        """Log the final result and what the network costs, for the run card."""
+        row = {f"eval/test_{name}": value for name, value in self.test_metrics.compute().items()}
+        cost = network_cost(self.network, self.image_shape)
+        row |= {"eval/parameters": cost.parameters, "eval/multiply_adds": cost.multiply_adds}
+        log_row(self.trainer, {"eval/step": self.trainer.global_step, **row})
 
     def _call(self, inputs: Tensor, state: State) -> Output:
         output: Output = self.network(inputs, state)

@@ -1,15 +1,18 @@
 """What every run has besides its configs: records, checkpoints, the run card, a graceful end."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lnas.callbacks import AtomicCheckpointIO, GracefulStop, RunCard
-from lnas.loggers import MetricsCsv
-from lnas.loggers.wandb_run import WandbRun
+from lnas.callbacks import AtomicCheckpointIO, Checkpoints, GracefulStop, RunCard
+from lnas.errors import InputError
+from lnas.loggers import MetricsCsv, WandbRun
+
+BEST = "eval/val_accuracy"
 
 
 def is_first_process() -> bool:
@@ -17,17 +20,57 @@ def is_first_process() -> bool:
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
+def add_parts(
+    trainer: Mapping[str, Any], settings: Mapping[str, Any], evaluates: bool
+) -> dict[str, Any]:
+    """Return the trainer's arguments with what every run has.
+
+    Args:
+        trainer: The arguments that the options give.
+        settings: The effective settings, for the run card.
+        evaluates: An evaluation keeps its best epoch as well.
+
+    Raises:
+        InputError: The options leave out what a run cannot do without.
+    """
+    if trainer.get("enable_checkpointing") is False:
+        raise InputError(
+            "trainer.enable_checkpointing=false leaves a run that cannot be resumed; leave it out."
+        )
+    callbacks = [*as_list(trainer.get("callbacks")), GracefulStop()]
+    if not any(isinstance(one, Checkpoints) for one in callbacks):
+        callbacks.append(Checkpoints(monitor=BEST if evaluates else None))
+    callbacks.append(RunCard(dict(settings)))
+    has_bar = any(isinstance(one, ProgressBar) for one in callbacks)
+    shown = trainer.get("enable_progress_bar") is not False and sys.stdout.isatty()
+    if shown and not has_bar:
+        callbacks.append(RichProgressBar())
+    return {
+        **trainer,
+        "logger": loggers(trainer.get("logger")),
+        "callbacks": callbacks,
+        "plugins": [*as_list(trainer.get("plugins")), AtomicCheckpointIO()],
+        "enable_progress_bar": shown or has_bar,
+        "enable_model_summary": bool(trainer.get("enable_model_summary")),
+    }
+
+
 def loggers(given: Any) -> list[Logger]:
     """Return the loggers of a run.
 
     Args:
         given: `trainer.logger`: None or True for the default, W&B beside metrics.csv; False for
-            none; else one or many loggers, which take W&B's place.
+            metrics.csv alone; else one or many loggers, which take W&B's place.
     """
-    if given is False:
-        return []
     if given is None or given is True:
         return [MetricsCsv(), WandbRun()]
-    chosen: list[Logger] = list(given) if isinstance(given, (list, tuple)) else [given]
+    chosen = as_list(given or None)
     has_csv = any(isinstance(logger, MetricsCsv) for logger in chosen)
     return chosen if has_csv else [MetricsCsv(), *chosen]
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return none, one or many as a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

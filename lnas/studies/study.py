@@ -85,9 +85,11 @@ def space_of(study: Study) -> SearchSpace:
     return space
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether the run in the folder came to its end."""
-    return bool(read_card(folder).get("status") == "finished")
+def is_finished(command: str, folder: Path) -> bool:
+    """Whether the run in the folder came to its end, an evaluation to that of its test."""
+    card = read_card(folder)
+    tested = command == "search" or "eval/test_accuracy" in card.get("results", {})
+    return bool(card.get("status") == "finished") and tested
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -113,8 +115,8 @@ def read_result(trial: Trial) -> Result:
             trial.method,
             trial.seed,
             results["eval/test_accuracy"],
-            results["parameters"],
-            results["multiply_adds"],
+            int(results["eval/parameters"]),
+            int(results["eval/multiply_adds"]),
             card["genotype_hash"],
             str(folder),
         )
@@ -142,7 +144,7 @@ def _run(
                 f"{folder} was run with other settings: {'; '.join(changed[:5])}; choose another "
                 "--folder for the study, or replace its runs with --overwrite=true."
             )
-        if not changed and is_finished(folder):
+        if not changed and is_finished(command, folder):
             return
         known = not changed
     place = [f"--resume={folder}"] if known else [f"--run.folder={folder}"]
