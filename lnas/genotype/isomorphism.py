@@ -3,8 +3,8 @@
 A cell is written as an expression: a node is the sum of its inputs, a skip-connection stands for
 its source, *none* and any operation on a source that is *none* are zero. Cells with the same
 expression compute the same function once their weights are matched; the 15,625 cells have 6,466
-expressions. As in the benchmark's own definition a node whose inputs are all zero is a sum of zeros
-and not a zero, so that some cells that compute the same function are counted twice.
+expressions. As in the benchmark's own definition the zero terms of a sum are kept, so that some
+cells that compute the same function are counted twice.
 """
 
 from functools import lru_cache
