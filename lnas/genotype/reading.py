@@ -22,6 +22,8 @@ def read_file(path: str | Path) -> Genotype:
             raise InputError(f"{path} is not a file; give a genotype file.")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
+    except InputError:
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(

@@ -28,7 +28,11 @@ def load(name: str) -> Genotype:
     if name not in names():
         near = get_close_matches(name.lower(), names(), n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise InputError(f"No genotype {name!r}; {hint}Published are {', '.join(names())}.")
+        shown = name if len(name) <= 60 else name[:57] + "..."
+        raise InputError(
+            f"No file and no published genotype {shown!r}; {hint}"
+            f"give a file or one of {', '.join(names())}."
+        )
     text = (_FOLDER / f"{name}.json").read_text(encoding="utf-8")
     return Genotype.from_json(text, f"the zoo's {name}")
 
@@ -43,7 +47,7 @@ def find(name_or_path: str | Path) -> Genotype:
     if text in names() and not Path(text).is_file():
         return load(text)
     looks_like_path = isinstance(name_or_path, Path) or "/" in text or "." in text
-    if looks_like_path or _exists(text):
+    if looks_like_path or (text and _exists(text)):
         return Genotype.load(name_or_path)
     return load(text)
 
