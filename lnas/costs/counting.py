@@ -3,9 +3,9 @@
 Convention: one multiply-add is one multiplication and one addition in a convolution or a linear
 layer; normalisation, activation, pooling and biases are not counted. The auxiliary head counts in
 neither number, since it is gone after training; operations that do not reach the output of their
-cell do, as in the published numbers, although they are not computed. Under this convention the released DARTS cell has
-528,359,040 multiply-adds on CIFAR and 529,911,552 on ImageNet; published numbers count in other
-ways (e.g. 574 million for the latter).
+cell count in both, as in the published numbers, although they are not computed. Under this
+convention the released DARTS cell has 528,359,040 multiply-adds on CIFAR and 529,911,552 on
+ImageNet; other conventions are in print (e.g. 574 million for the latter).
 """
 
 import math

@@ -10,7 +10,7 @@ from lnas.genotype import Genotype
 from lnas.networks import CifarNetwork, NasBench201Network, build, unused_parameters
 
 NB201 = Genotype.from_text(
-    "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|none~1|none~2|"
+    "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|nor_conv_3x3~0|none~1|avg_pool_3x3~2|"
 )
 
 
