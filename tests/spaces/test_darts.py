@@ -5,9 +5,11 @@ from math import comb, prod
 
 import pytest
 import torch
+from torch import nn
 
 from lnas.errors import InputError
 from lnas.genotype import Genotype
+from lnas.operations import register
 from lnas.spaces import DartsSpace, Edge, EveryEdge, SearchSpace, StrongestInputs, zoo
 
 SPACE = DartsSpace()
@@ -54,17 +56,27 @@ def test_derivation_equals_the_released_code_on_the_golden_net(golden, kind):
     assert [set(node) for node in derived] == [set(node) for node in expected]
 
 
-def test_number_of_cells_is_the_papers():  # arXiv:1806.09055: about 10^9 for one cell
-    small = DartsSpace(("none", "skip_connect", "sep_conv_3x3"), nodes=2)
-    found = set()
-    for flat in product((0, 1, 2), repeat=5):  # which operation each edge is good at
-        for strengths in ([5, 4, 3, 2, 1], [1, 2, 3, 4, 5], [3, 1, 5, 2, 4]):
-            table = torch.zeros(5, 3)
-            for row, (column, strength) in enumerate(zip(flat, strengths, strict=True)):
-                table[row, column] = strength
-            found.add(small.derive({"normal": table, "reduce": table}).hash)
-    assert len(found) <= prod(comb(k + 1, 2) * 2**2 for k in (1, 2))
+def test_number_of_derivable_cells_is_the_papers_formula():  # prod over k of C(k + 1, 2) * ops^2
     assert prod(comb(k + 1, 2) * 7**2 for k in range(1, 5)) == 1_037_664_180
+    space = DartsSpace(("none", "skip_connect", "sep_conv_3x3"), nodes=2)
+    found = set()
+    for columns in product((1, 2), repeat=5):
+        for weakest in space.incoming(3):
+            table = torch.zeros(5, 3)
+            table[range(5), columns] = 1
+            table[weakest] /= 2
+            found.add(space.derive({"normal": table, "reduce": table}))
+    assert len(found) == prod(comb(k + 1, 2) * 2**2 for k in (1, 2))
+
+
+def test_registered_operation_is_searched_and_derived(monkeypatch):
+    monkeypatch.setattr("lnas.genotype.vocabulary._added", [])
+    monkeypatch.setattr("lnas.operations.table._TABLE", {})
+    register("shuffle", lambda channels, stride, affine, search: nn.Identity())
+    space = DartsSpace(("none", "shuffle"))
+    genotype = space.derive({k: torch.ones(14, 2) for k in space.cell_types})
+    assert Genotype.from_json(genotype.to_json()) == genotype
+    assert genotype.cells["normal"][0] == (("shuffle", 0), ("shuffle", 1))
 
 
 def test_projection_has_ones_exactly_where_the_genotype_has_operations():
