@@ -70,19 +70,16 @@ def names() -> tuple[str, ...]:
 
 
 def register(name: str, builder: Builder) -> None:
-    """Add an operation, or replace one.
+    """Add an operation, or replace one; genotypes may name it from then on.
 
     Args:
-        name: Name in spaces, genotypes and state dicts; no dots.
+        name: Name in spaces, genotypes and state dicts: letters, digits and underscores.
         builder: Called as `builder(channels, stride, affine, search)`.
 
     Raises:
-        InputError: The name has a dot or is empty.
+        InputError: The name cannot name an operation.
     """
-    if not name or "." in name:
-        raise InputError(f"cannot register operation {name!r}; a name is not empty and has no dot")
-    if name not in _TABLE:
-        add_operation(name)
+    add_operation(name)
     _TABLE[name] = builder
 
 

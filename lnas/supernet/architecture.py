@@ -148,8 +148,7 @@ class Architecture(nn.Module):
             raise InputError(
                 f"unknown cell type {cell_type!r}; choose one of {', '.join(space.cell_types)}"
             )
-        row = _index(edge, [known.name for known in space.edges], "edge")
-        column = _index(operation, list(space.operations), "operation")
+        row, column = space.edge_row(edge), space.operation_column(operation)
         if not self.candidates.get_buffer(cell_type)[row, column]:
             offered = self.candidates.get_buffer(cell_type)[row].tolist()
             names = ", ".join(n for n, o in zip(space.operations, offered, strict=True) if o)
@@ -158,13 +157,3 @@ class Architecture(nn.Module):
                 f"{space.operations[column]!r}; choose one of {names}"
             )
         return row, column
-
-
-def _index(wanted: str | int, known: list[str], what: str) -> int:
-    if isinstance(wanted, str) and wanted in known:
-        return known.index(wanted)
-    if isinstance(wanted, int) and 0 <= wanted < len(known):
-        return wanted
-    raise InputError(
-        f"unknown {what} {wanted!r}; choose one of {', '.join(known)}, or 0 to {len(known) - 1}"
-    )

@@ -58,8 +58,9 @@ class _Run:
     def __init__(self, edges: "SearchEdges", gates: CellGates, like: Tensor) -> None:
         self.edges = edges
         matrix = gates.gates if gates.edges is None else gates.gates * gates.edges[:, None]
-        # Under autocast the states are of a lower precision than what normalisation wants.
-        rows = matrix.to(torch.promote_types(matrix.dtype, like.dtype)).reshape(-1, 1)
+        # Normalisation wants float32 scales for the half-precision states of autocast.
+        half = like.dtype in (torch.bfloat16, torch.float16)
+        rows = matrix.to(torch.float32 if half else like.dtype).reshape(-1, 1)
         self.scalars = rows.flatten().unbind()
         # Contiguous scales: see BatchNorm2d.
         self.scales = rows.expand(-1, like.shape[1]).contiguous().unbind()

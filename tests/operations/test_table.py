@@ -5,6 +5,7 @@ import torch
 
 from lnas import operations
 from lnas.errors import InputError
+from lnas.genotype import known_operations
 
 DARTS = (
     "none",
@@ -70,9 +71,11 @@ def test_unknown_operation_is_refused_with_the_near_name():
 
 def test_registered_operation_is_built_by_name(monkeypatch):
     monkeypatch.setattr("lnas.operations.table._TABLE", {})
+    monkeypatch.setattr("lnas.genotype.vocabulary._added", [])
     operations.register("mine", lambda channels, stride, affine, search: torch.nn.Identity())
     assert isinstance(operations.build("mine", 4, 1, False, True), torch.nn.Identity)
-    with pytest.raises(InputError, match="no dot"):
+    assert "mine" in known_operations("darts")
+    with pytest.raises(InputError, match="cannot name"):
         operations.register("my.own", lambda *_: torch.nn.Identity())
 
 
