@@ -49,7 +49,11 @@ def gates_figure(history: Sequence[Gates], space: SearchSpace) -> Figure:
     width = len(series) * (columns * PANEL[0] + 0.7) + 0.2
     figure = new_figure(width, space.nodes * PANEL[1] + 1.5)
     parts = figure.subfigures(1, len(series), squeeze=False)[0]
-    top = 1.05 * max(float(np.nanmax(values)) for values in series.values())
+    low, high = (
+        float(extreme([extreme(values) for values in series.values()]))
+        for extreme in (np.nanmin, np.nanmax)
+    )
+    margin = 0.05 * (high - low) or 0.01  # one scale for all edges: who is decided is seen at once
     styles = _styles(space.operations)
     for part, (cell_type, values) in zip(parts, series.items(), strict=True):
         part.suptitle(TITLES.get(cell_type, cell_type), weight="bold", color=INK, y=0.98)
@@ -60,7 +64,7 @@ def gates_figure(history: Sequence[Gates], space: SearchSpace) -> Figure:
         for row, edge in enumerate(space.edges):
             axes = part.add_subplot(grid[edge.target - space.inputs, edge.source])
             plain_axes(axes)
-            axes.set_ylim(0, max(top, 1e-3))
+            axes.set_ylim(low - margin, high + margin)
             source = _state(space, edge.source)
             axes.set_title(f"{source} → {_state(space, edge.target)}", size=8, color=INK, pad=3)
             _draw_edge(axes, values[:, row], styles)

@@ -51,7 +51,7 @@ def glance_figure(metrics: pd.DataFrame) -> Figure:
         for name, colour in zip(names, CELLS, strict=False):
             cell_type = name.split("/")[1]
             _line(axes, epochs[name], TITLES.get(cell_type, cell_type), colour)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * max([1.0, *(epochs[name].max() for name in names)]))
     skips.yaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (accuracy, entropy, skips):
         if axes.lines:
@@ -85,4 +85,5 @@ def _line(axes: Axes, values: pd.Series | None, name: str, colour: str) -> None:
         linewidth=2,
         marker="o",
         markersize=3.5,
+        clip_on=False,
     )
