@@ -1,5 +1,7 @@
 """Callbacks: what a search method adds to the loop, and what every run records."""
 
+from lnas.callbacks.admm import ADMM
+from lnas.callbacks.anneal import Anneal
 from lnas.callbacks.architecture_pictures import ArchitecturePictures
 from lnas.callbacks.checkpoint_io import AtomicCheckpointIO
 from lnas.callbacks.checkpoints import Checkpoints
@@ -7,12 +9,18 @@ from lnas.callbacks.collapse_warning import CollapseWarning
 from lnas.callbacks.constant_schedule import ConstantSchedule
 from lnas.callbacks.derive_genotype import DeriveGenotype
 from lnas.callbacks.discretization_gap import DiscretizationGap
+from lnas.callbacks.fisher_schedule import FisherSchedule
 from lnas.callbacks.genotype_trail import GenotypeTrail
 from lnas.callbacks.graceful_stop import GracefulStop
+from lnas.callbacks.group_penalty import GroupPenalty
+from lnas.callbacks.path_depth import PathDepth
+from lnas.callbacks.proximity import Proximity
 from lnas.callbacks.run_card import RunCard
 from lnas.callbacks.warmup import Warmup
 
 __all__ = [
+    "ADMM",
+    "Anneal",
     "ArchitecturePictures",
     "AtomicCheckpointIO",
     "Checkpoints",
@@ -20,8 +28,12 @@ __all__ = [
     "ConstantSchedule",
     "DeriveGenotype",
     "DiscretizationGap",
+    "FisherSchedule",
     "GenotypeTrail",
     "GracefulStop",
+    "GroupPenalty",
+    "PathDepth",
+    "Proximity",
     "RunCard",
     "Warmup",
 ]

@@ -48,3 +48,7 @@ class SearchCallback(Callback):
 
     def on_architecture_step(self, module: "SearchModule", step: SearchStep) -> None:
         """Called after a step of the architecture's optimizer."""
+
+    def signals(self) -> dict[str, float]:
+        """Return what the logs should show of this callback now: `search/<name>` in every row."""
+        return {}

@@ -6,6 +6,7 @@ times. Under data parallelism every gradient is averaged here, explicitly, so th
 some of the weights (frozen, or left out by a mask) need nothing special.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -202,7 +203,8 @@ class SearchModule(LightningModule):
 
     def sample(self, purpose: str) -> GateSample:
         """Return the gates of a pass; the same on all ranks and at each call for one purpose."""
-        return self.architecture.sample(Draw(self.seed, 0, self.steps, purpose))
+        cells = Counter(self.supernet.cell_types_of_cells)
+        return self.architecture.sample(Draw(self.seed, 0, self.steps, purpose, cells))
 
     def architecture_batch(self) -> Batch:
         """Return the next batch of the architecture stream, on the device."""

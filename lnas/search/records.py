@@ -69,11 +69,11 @@ class Records:
         values = [self.latest[name].to(module.device, torch.get_default_dtype()) for name in names]
         means = torch.stack(average(module.trainer.strategy, values)).tolist()
         row = {f"search/{name}": value for name, value in zip(names, means, strict=True)}
-        self._write(module, row | _rates(module))
+        self._write(module, row | _rates(module) | _signals(module))
 
     def log_epoch(self, module: "SearchModule") -> None:
         """Log the means of the epoch and the state of the architecture; start the next epoch."""
-        row = _rates(module) | architecture_row(module)
+        row = _rates(module) | _signals(module) | architecture_row(module)
         row |= {
             f"search/{name}": value.item()
             for name, value in self.latest.items()
@@ -124,6 +124,13 @@ def _rates(module: "SearchModule") -> dict[str, float]:
         "search/lr_architecture": float(architecture),
         "search/architecture_steps": module.architecture_steps,
     }
+
+
+def _signals(module: "SearchModule") -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part in module.search_callbacks():
+        found |= {f"search/{name}": value for name, value in part.signals().items()}
+    return found
 
 
 @torch.no_grad()

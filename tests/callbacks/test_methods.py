@@ -1,0 +1,76 @@
+"""Relaxations, penalties and schedules inside a real search."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from lnas.callbacks import ADMM, Anneal, FisherSchedule, GroupPenalty, PathDepth, Proximity
+from lnas.errors import InputError
+from lnas.relaxations import ClippedReLU, Concrete, HardConcrete, OneHot, Sigmoid, Softmax
+from lnas.schedules import Linear
+from lnas.search import FirstOrder, Joint, SecondOrder
+from lnas.spaces import NasBench201Space
+
+_spec = importlib.util.spec_from_file_location(
+    "search_conftest", Path(__file__).parents[1] / "search" / "conftest.py"
+)
+_module = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+TinySearch = _module.TinySearch
+
+WITHOUT_NONE = [name for name in NasBench201Space().operations if name != "none"]
+RELAXATIONS = {
+    "softmax": Softmax,
+    "sigmoid": Sigmoid,
+    "concrete": Concrete,
+    "hard_concrete": HardConcrete,
+    "top2": lambda: HardConcrete(sampler="top2"),
+    "clipped_relu": ClippedReLU,
+    "gdas": OneHot,
+}
+PENALTIES = {"proximity": Proximity, "admm": ADMM, "group_penalty": GroupPenalty}
+STRATEGIES = {"first": FirstOrder, "second": SecondOrder, "joint": Joint}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("relaxation", RELAXATIONS)
+def test_every_relaxation_searches_under_every_strategy(tmp_path, relaxation, strategy):
+    tiny = TinySearch()
+    options = {"relaxation": RELAXATIONS[relaxation](), "strategy": STRATEGIES[strategy]()}
+    if relaxation == "clipped_relu":
+        options["space"] = NasBench201Space(operations=WITHOUT_NONE)
+    penalties = [make() for make in PENALTIES.values()]
+    callbacks = [FisherSchedule(ratio=2, threshold=1e6), *penalties, PathDepth()]
+    trainer = tiny.trainer(tmp_path, callbacks, log_every_n_steps=1)
+    module = tiny.module(**options)
+    start = {name: values.detach().clone() for name, values in module.architecture.logits.items()}
+    trainer.fit(module, datamodule=tiny.data())
+    rows = trainer.logger.rows
+    assert module.architecture_steps > 0
+    assert any(not torch.equal(start[n], v) for n, v in module.architecture.logits.items())
+    for name in [*PENALTIES, "path_depth", "fisher_trace", "fisher_threshold"]:
+        values = [row[f"search/{name}"] for row in rows if f"search/{name}" in row]
+        assert len(values) > 2, name
+        assert all(torch.isfinite(torch.tensor(values))), name
+        assert len(set(values)) > 1, name
+
+
+def test_temperature_is_annealed_once_an_epoch_as_released(tmp_path):
+    # SNAS: 1 -> 0.03, the last epoch runs at the end of the line.
+    tiny = TinySearch()
+    callback = Anneal("temperature", Linear(1.0, 0.03))
+    trainer = tiny.trainer(tmp_path, [callback], max_epochs=4, log_every_n_steps=1)
+    module = tiny.module(relaxation=Concrete(), strategy=Joint())
+    trainer.fit(module, datamodule=tiny.data())
+    seen = {row["search/temperature"] for row in trainer.logger.rows if "search/temperature" in row}
+    assert sorted(seen) == pytest.approx([0.03, 0.2725, 0.515, 0.7575])
+    assert float(module.architecture.relaxation.temperature) == pytest.approx(0.03)
+
+
+def test_what_cannot_be_annealed_is_refused(tmp_path):
+    tiny = TinySearch()
+    trainer = tiny.trainer(tmp_path, [Anneal("temperature", Linear(1.0, 0.0))])
+    with pytest.raises(InputError, match="Softmax has no 'temperature' to anneal"):
+        trainer.fit(tiny.module(), datamodule=tiny.data())
