@@ -113,16 +113,16 @@ class EvaluationModule(LightningModule):
             gradient_clip_algorithm=gradient_clip_algorithm,
         )
 
-    def on_train_epoch_start(self) -> None:
-        """Set the learning rate and the path dropout of the epoch."""
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Set the epoch's learning rate and path dropout, and name the batch's random numbers.
+
+        Not at the start of the epoch: a training that is resumed within one does not pass there.
+        """
         progress = self.current_epoch / self._epochs()
         if self.learning_rate is not None:
             for group in self.trainer.optimizers[0].param_groups:
                 group["lr"] = self.learning_rate(progress)
         self.network.drop_path = self.drop_path * progress
-
-    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Name the random numbers of this batch's dropped paths."""
         place = (self.seed, "drop path", self.global_rank, self.current_epoch, batch_index)
         self.network.set_draw(*place)
 

@@ -1,5 +1,6 @@
 """The two kinds of runs: `search` and `evaluate`, each from options to a finished folder."""
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -107,6 +108,8 @@ def _checkpoint(cli: RunCli) -> str | None:
 @contextmanager
 def _named_errors(folder: Path | None) -> Iterator[None]:
     """Turn Lightning's own refusals into input errors; say which checkpoint is good."""
+    # Lightning's notes on devices and products, which it logs at the level "info".
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         for message in SILENT:
             warnings.filterwarnings("ignore", message)
