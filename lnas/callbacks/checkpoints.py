@@ -102,7 +102,7 @@ class Checkpoints(Checkpoint):
         if score is not None and self._is_better(float(score)):
             self.best = float(score)
             path = last_checkpoint(trainer).with_name("best.ckpt")
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
             self.best_model_path = str(path)
         self._write(trainer)
 
@@ -125,5 +125,5 @@ class Checkpoints(Checkpoint):
         return score > self.best if self.mode == "max" else score < self.best
 
     def _write(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(last_checkpoint(trainer))
+        trainer.save_checkpoint(last_checkpoint(trainer), weights_only=False)
         self._written = time.monotonic()

@@ -32,14 +32,17 @@ class GracefulStop(Checkpoint):
     def __init__(self) -> None:
         super().__init__()
         self.received = 0
+        self._active = False
         self._before: dict[signal.Signals, Any] = {}
         self._in_validation = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Install the handlers; the ones before come back at the end."""
         self.received = 0
-        if threading.current_thread() is threading.main_thread():
-            self._before = self._before or {number: signal.getsignal(number) for number in SIGNALS}
+        if not self._active:
+            now = {number: signal.getsignal(number) for number in SIGNALS}
+            self._before = {n: signal.SIG_DFL if h is None else h for n, h in now.items()}
+            self._active = True
         self._install()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -110,15 +113,21 @@ class GracefulStop(Checkpoint):
                 signal.signal(number, self._note)
 
     def _restore(self) -> None:
+        if not self._active or threading.current_thread() is not threading.main_thread():
+            return
         for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        self._before = {}
+            signal.signal(number, handler)
+        self._active = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        if not self._active:  # behind an error, Lightning puts this handler back once more
+            signal.signal(number, self._before[signal.Signals(number)])
+            os.kill(os.getpid(), number)
+        elif self.received:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self.received = number
+        else:
+            self.received = number
 
     def _asked(self, trainer: Trainer) -> bool:
         """Whether any rank got a signal; every rank must ask."""
@@ -130,7 +139,7 @@ class GracefulStop(Checkpoint):
     def _leave(self, trainer: Trainer, save: bool) -> None:
         number, path = self.received, last_checkpoint(trainer)
         if save:
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
         name = signal.Signals(number).name
         raise Interrupted(
             f"Interrupted by {name}; go on with --resume {trainer.default_root_dir}.", number

@@ -128,6 +128,7 @@ class WandbRun(FolderLogger):
         """End the run; everything is on the disk when this returns."""
         if self._run is not None:
             self._run.finish(exit_code=exit_code)
+            _wandb().teardown(exit_code)  # finish alone returns before the file is written
             self._run = None
 
     @property
