@@ -4,7 +4,9 @@
 traceback. Nothing heavy is imported before the command is known.
 """
 
+import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -51,6 +53,7 @@ def _genotype(arguments: Sequence[str]) -> int:
     return genotype_command(list(arguments))
 
 
+PATIENCE = 10.0  # seconds
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "search": _search,
     "evaluate": _evaluate,
@@ -74,8 +77,22 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 
 def _say(message: str) -> None:
-    """Print one line to the error stream."""
+    """Print one line to the error stream; of several ranks, the first that fails speaks."""
+    if _is_child_rank() and _first_rank_ends():
+        return
     print(f"lnas: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def _is_child_rank() -> bool:
+    return os.environ.get("LOCAL_RANK", "0") != "0"
+
+
+def _first_rank_ends() -> bool:
+    """Leave the first rank, our parent, time to fail by itself and to say so."""
+    parent, end = os.getppid(), time.monotonic() + PATIENCE
+    while os.getppid() == parent and time.monotonic() < end:
+        time.sleep(0.05)
+    return os.getppid() != parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ test set, and there is none when nothing is held out.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -49,7 +50,8 @@ class EvaluationModule(LightningModule):
 
     def __init__(
         self,
-        genotype: Genotype | str,
+        # Any: for `Genotype | str` the command line's parser would read the file by itself, as YAML.
+        genotype: Any,
         network: Callable[[Genotype], Network] = CifarNetwork,
         num_classes: int = 10,
         image_shape: tuple[int, int, int] = (3, 32, 32),
@@ -67,7 +69,8 @@ class EvaluationModule(LightningModule):
             raise InputError(f"drop_path is {drop_path}; choose a probability in [0, 1).")
         if not gradient_clip >= 0:
             raise InputError(f"gradient_clip is {gradient_clip}; choose a norm, or 0 for none.")
-        self.genotype = zoo.find(genotype) if isinstance(genotype, str) else genotype
+        found = genotype if isinstance(genotype, Genotype) else zoo.find(str(genotype))
+        self.genotype: Genotype = found
         options = {"num_classes": num_classes}
         if image_shape[0] != 3:  # only then must the network know of other images than RGB
             options["image_channels"] = image_shape[0]

@@ -34,6 +34,22 @@ class RunParser(LightningArgumentParser):
         raise InputError(one_line(message, options)) from ex
 
 
+class SaveSettings(Callback):
+    """Writes `config.yaml` when a fit starts: its checkpoint, if there is one, has been accepted.
+
+    Args:
+        settings: The effective settings.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write on rank 0."""
+        if trainer.is_global_zero:
+            save_settings(Path(trainer.default_root_dir), self.settings)
+
+
 class RunCli(LightningCLI):
     """Parse the options of one run, settle its folder, make its trainer, module and data.
 
@@ -93,7 +109,10 @@ class RunCli(LightningCLI):
             parser.add_argument(f"--run.{flag}", action="store_true", help=meaning)
         if self.evaluates:
             parser.add_argument(
-                "--genotype", type=str, required=True, help="file, or published genotype's name"
+                "--genotype",
+                type=str | None,
+                default=None,
+                help="file, or published genotype's name",
             )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -123,6 +142,8 @@ class RunCli(LightningCLI):
         self.settings = {name: value for name, value in whole.items() if name not in PLACE}
         if self.only_settings:
             return
+        if self.evaluates and self.config.genotype is None:
+            raise InputError("There is nothing to evaluate; give --genotype FILE_OR_NAME.")
         self.folder = self._settle_folder()
         self.config.trainer.default_root_dir = str(self.folder)
 
@@ -146,10 +167,8 @@ class RunCli(LightningCLI):
             folder = Path(options.folder or f"{self.default_folder}-{self.config.seed}")
             if is_first_process():
                 new_folder(folder, options.overwrite)
-        if is_first_process():
-            save_settings(folder, self.settings)
         return folder
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        extra = [*callbacks, *self.further_callbacks]
+        extra = [*callbacks, *self.further_callbacks, SaveSettings(self.settings)]
         return super()._instantiate_trainer(add_parts(config, self.settings, self.evaluates), extra)

@@ -14,6 +14,7 @@ from lnas.errors import InputError, NonFiniteError
 from lnas.evaluation import EvaluationModule
 from lnas.runs.command_line import RunCli
 from lnas.runs.folder import CONFIG, LAST
+from lnas.runs.ranks import watch_children
 from lnas.runs.shipped import expand_configs
 from lnas.search import SearchModule
 
@@ -25,6 +26,9 @@ SILENT = (
     r".*The number of training batches",
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
     r".*GPU available but not used",
+    r"(?s).*JSONARGPARSE_DEPRECATION_WARNINGS",  # of what Lightning calls
+    r"(?s).*jsonargparse",
+    r"(?s).*was deprecated in v4",
 )
 
 
@@ -39,6 +43,7 @@ def search(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Path
         The run folder, with the genotype in it.
     """
     cli = _prepare("search", arguments, callbacks)
+    watch_children(cli.trainer.strategy)
     with _named_errors(cli.folder):
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=_checkpoint(cli))
     return cli.folder
@@ -55,6 +60,7 @@ def evaluate(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Pa
         The run folder.
     """
     cli = _prepare("evaluate", arguments, callbacks)
+    watch_children(cli.trainer.strategy)
     with _named_errors(cli.folder):
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=_checkpoint(cli))
         cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
@@ -117,6 +123,14 @@ def _named_errors(folder: Path | None) -> Iterator[None]:
             yield
         except MisconfigurationException as error:
             raise InputError(str(error)) from error
+        except InputError:
+            raise
+        except ValueError as error:
+            # The parser wraps what the constructors of optional parts raise.
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, InputError):
+                cause = cause.__cause__ or cause.__context__
+            raise (cause or error) from None
         except NonFiniteError as error:
             if folder is None or "checkpoint" in str(error):
                 raise
