@@ -7,10 +7,14 @@ process would see.
 
 import atexit
 import math
+import os
 import signal
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
+from functools import partial
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from typing import Any
 
 import torch
@@ -20,6 +24,8 @@ from torch.utils.data import DataLoader, DistributedSampler
 from lnas.data.augmentation import Augmentation, Batches, Key, MapStyle
 from lnas.errors import InputError
 from lnas.seeds import generator
+
+IGNORED = (signal.SIGINT, signal.SIGTERM)
 
 
 class StreamOrder(DistributedSampler[Key]):
@@ -163,8 +169,6 @@ class StreamLoader(DataLoader[Any]):
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # or each pass would draw from the global generator
         )
-        if workers:
-            atexit.register(_stop_workers, weakref.ref(self))
 
     def set_position(self, epoch: int, batch: int) -> None:
         """Start the next pass at `batch` of `epoch`; one past the last is the next epoch's first.
@@ -194,7 +198,15 @@ class StreamLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:  # type: ignore[override]  # a generator
         order = self.sampler
         epoch, start = order.epoch, order.start
-        batches = super().__iter__()
+        # Workers start deaf: a signal may come before they have learnt to ignore it.
+        starting = self.num_workers > 0 and self._iterator is None
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED if starting else ())
+        try:
+            batches = super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if starting:
+            _stop_at_exit(batches)
         order.start = 0  # a position is used once
         for batch, content in enumerate(batches, start):
             if isinstance(content, InputError):
@@ -228,13 +240,25 @@ def _unchanged(batch: Any) -> Any:
 
 def _ignore_signals(worker: int) -> None:
     """Leave Ctrl-C and SIGTERM to the parent; a worker ends when it is told to or left alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
 
 
-def _stop_workers(reference: "weakref.ref[StreamLoader]") -> None:
-    """Ask the workers to end before Python sends them the SIGTERM that they ignore."""
-    loader = reference()
-    iterator = getattr(loader, "_iterator", None)
+def _stop_at_exit(iterator: Any) -> None:
+    """End the iterator's workers when the process ends; they ignore the SIGTERM meant to do it."""
+    stop = partial(_stop, os.getpid(), weakref.ref(iterator), list(iterator._workers))
+    # Runs before torch's own exit functions, which are older and wait for the workers.
+    atexit.register(stop)
+    # Where the process is itself one of multiprocessing's, atexit is not called.
+    Finalize(None, stop, exitpriority=10)
+
+
+def _stop(parent: int, reference: "weakref.ref[Any]", workers: list[BaseProcess]) -> None:
+    if os.getpid() != parent:
+        return
+    iterator = reference()
     if iterator is not None:
         iterator._shutdown_workers()
+    for worker in workers:
+        if worker.is_alive():
+            worker.kill()
