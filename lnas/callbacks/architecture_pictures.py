@@ -59,7 +59,7 @@ class ArchitecturePictures(Callback):
         )
         for name, values in gates.items():
             log_histogram(trainer, f"arch/{name}/gates", values, pl_module.steps)
-        if trainer.current_epoch % self.every == 0:
+        if (trainer.current_epoch + 1) % self.every == 0:
             self._draw(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

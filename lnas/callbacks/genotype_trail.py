@@ -20,8 +20,7 @@ class GenotypeTrail(Callback):
     """Derives behind each epoch by the magnitude of the gates, and logs a table and a picture.
 
     Args:
-        pictures_every: Epochs between pictures of the cells; a genotype that has not changed since
-            is not drawn again. 0 draws none.
+        pictures_every: Epochs between pictures of the cells; 0 draws none.
 
     Raises:
         InputError: `pictures_every` is negative.
@@ -61,7 +60,7 @@ class GenotypeTrail(Callback):
             }
         )
         log_table(trainer, "genotypes", COLUMNS, _rows(epoch, genotype), pl_module.steps)
-        if self.pictures_every and epoch % self.pictures_every == 0:
+        if self.pictures_every and (epoch + 1) % self.pictures_every == 0:
             path = Path(trainer.default_root_dir) / "pictures" / f"genotype-{epoch:04d}.png"
             draw_genotype(genotype, path)
             log_picture(trainer, "genotype", path, pl_module.steps)

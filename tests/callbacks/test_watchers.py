@@ -25,7 +25,7 @@ def lines(path):
 
 def test_trail_and_pictures_hold_every_epoch(small_trainer, small_module, small_data, tmp_path):
     module = small_module()
-    watchers = [GenotypeTrail(pictures_every=1), ArchitecturePictures()]
+    watchers = [GenotypeTrail(pictures_every=1), ArchitecturePictures(every=2)]
     small_trainer(*watchers, epochs=2).fit(module, datamodule=small_data)
     trail, gates = lines(tmp_path / "genotypes.jsonl"), lines(tmp_path / "gates.jsonl")
     assert [line["epoch"] for line in trail] == [line["epoch"] for line in gates] == [0, 1]

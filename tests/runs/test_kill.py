@@ -1,0 +1,168 @@
+"""A run that is killed from outside and resumed ends bit-identical to one that was left alone.
+
+The runs are processes of their own, which stand still at a chosen point until SIGKILL ends them and
+all their children: so the point of the kill does not depend on the load of the machine.
+"""
+
+import math
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+HERE = Path(__file__).parent
+PATIENCE = 300  # seconds
+FILES = ("metrics.csv", "genotype.json", "genotypes.jsonl", "gates.jsonl")
+# Twelve kills of one search: before the first checkpoint, between and behind others, in the last
+# batch of an epoch, within validation, while a checkpoint is written, at ends of epochs, and twice
+# within the derivation.
+POINTS = [
+    "batch 0 0", "batch 0 2", "writing 1", "batch 0 4", "validation 0 1", "epoch 0", "batch 1 1",
+    "validation 1 0", "writing 2", "epoch 2", "derivation", "derivation",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def launch():
+    """Start `small_run` in a process of its own: `launch(kind, folder, point, ranks)`."""
+    context = multiprocessing.get_context("forkserver")
+    sys.path.insert(0, str(HERE))
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context.set_forkserver_preload(["small_run"])
+    import small_run
+
+    def start(kind, folder, point="", ranks=1):
+        process = context.Process(target=small_run.start, args=(kind, folder, point, ranks))
+        process.start()
+        return process
+
+    yield start
+    sys.path.remove(str(HERE))
+
+
+def finish(process, folder):
+    process.join(PATIENCE)
+    assert process.exitcode == 0, folder.with_suffix(".log").read_text()[-3000:]
+
+
+def wait_for_pause(process, folder):
+    """Wait until the run stands still."""
+    end = time.monotonic() + PATIENCE
+    while not (folder / "paused").exists():
+        assert process.is_alive(), folder.with_suffix(".log").read_text()[-3000:]
+        assert time.monotonic() < end, folder.with_suffix(".log").read_text()[-3000:]
+        time.sleep(0.02)
+    (folder / "paused").unlink()
+
+
+def kill(process):
+    """End the process and all its children as the kernel does when memory is short."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.join(PATIENCE)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def run_to_the_end(launch, kind, folder, ranks=1):
+    finish(launch(kind, folder, ranks=ranks), folder)
+
+
+def run_with_kills(launch, kind, folder, points, ranks=1):
+    for point in points:
+        process = launch(kind, folder, point, ranks)
+        wait_for_pause(process, folder)
+        kill(process)
+    run_to_the_end(launch, kind, folder, ranks)
+
+
+def assert_equal(first, second, place="checkpoint"):
+    """Compare nested data bit by bit."""
+    assert type(first) is type(second), place
+    if isinstance(first, dict):
+        assert first.keys() == second.keys(), place
+        for key in first:
+            assert_equal(first[key], second[key], f"{place}/{key}")
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second), place
+        for index, pair in enumerate(zip(first, second, strict=True)):
+            assert_equal(*pair, f"{place}/{index}")
+    elif isinstance(first, torch.Tensor):
+        assert torch.equal(first.nan_to_num(7.0), second.nan_to_num(7.0)), place
+    else:
+        same = first == second or (first != first and second != second)
+        assert same, f"{place}: {first} and {second}"
+
+
+def assert_same_run(folder, reference):
+    for name in FILES:
+        if (reference / name).exists():
+            assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
+    both = [torch.load(f / "checkpoints/last.ckpt", weights_only=True) for f in (folder, reference)]
+    for checkpoint in both:
+        checkpoint["callbacks"].pop("RunCard")  # wall time
+        del checkpoint["loops"]  # Lightning's own counters differ harmlessly
+    assert_equal(*both)
+
+
+@pytest.fixture(scope="module")
+def reference(launch, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference") / "search"
+    run_to_the_end(launch, "search", folder)
+    return folder
+
+
+def test_a_search_killed_twelve_times_ends_as_if_left_alone(launch, reference, tmp_path):
+    run_with_kills(launch, "search", tmp_path / "search", POINTS)
+    assert_same_run(tmp_path / "search", reference)
+    rows = (reference / "metrics.csv").read_text().splitlines()
+    assert len(rows) > 3 * 5  # the comparison was of something
+
+
+def test_a_search_on_two_ranks_survives_a_kill(launch, tmp_path):
+    run_to_the_end(launch, "search", tmp_path / "whole", ranks=2)
+    run_with_kills(launch, "search", tmp_path / "killed", ["batch 1 2"], ranks=2)
+    assert_same_run(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_an_evaluation_survives_kills(launch, tmp_path):
+    run_to_the_end(launch, "evaluate", tmp_path / "whole")
+    points = ["batch 0 3", "batch 1 5", "validation 1 0", "epoch 2", "test 0"]
+    run_with_kills(launch, "evaluate", tmp_path / "killed", points)
+    assert_same_run(tmp_path / "killed", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("point", ["batch 1 1", "batch 0 4", "validation 1 0", "epoch 1"])
+def test_a_signal_leaves_with_a_checkpoint_that_resumes_exactly(
+    launch, reference, tmp_path, number, point
+):
+    if (number == signal.SIGINT) != (point in ("batch 1 1", "epoch 1")):
+        pytest.skip("each point with one signal")
+    folder = tmp_path / "search"
+    process = launch("search", folder, f"signal {number} {point}")
+    process.join(PATIENCE)
+    assert process.exitcode == 128 + number, folder.with_suffix(".log").read_text()[-3000:]
+    assert (folder / "checkpoints/last.ckpt").exists()
+    assert '"status": "interrupted"' in (folder / "run_card.json").read_text()
+    run_to_the_end(launch, "search", folder)
+    assert_same_run(folder, reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_a_search_killed_after_a_random_time_ends_as_if_left_alone(
+    launch, reference, tmp_path, seed
+):
+    draw, folder = random.Random(seed), tmp_path / "search"
+    for _ in range(2):
+        process = launch("search", folder)
+        process.join(math.exp(draw.uniform(math.log(0.5), math.log(8))))
+        if process.is_alive():
+            kill(process)
+    run_to_the_end(launch, "search", folder)
+    assert_same_run(folder, reference)
