@@ -75,7 +75,7 @@ class EvaluationModule(LightningModule):
         if image_shape[0] != 3:  # only then must the network know of other images than RGB
             options["image_channels"] = image_shape[0]
         with _seeded(derive_seed(seed, "initial weights")):
-            self.network = network(self.genotype, **options)  # type: ignore[call-arg]
+            self.network = network(self.genotype, **options)
         self.task = task(num_classes)
         self.optimizer_factory = optimizer
         self.learning_rate = learning_rate

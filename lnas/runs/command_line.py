@@ -117,7 +117,6 @@ class RunCli(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link what belongs together: the seed, the genotype, the number of classes."""
-        parser.set_defaults({"data": {"class_path": "lnas.data.Digits"}})
         parser.link_arguments("seed", "model.seed")
         parser.link_arguments("seed", "data.init_args.seed")
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")

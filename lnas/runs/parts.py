@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lnas.callbacks import AtomicCheckpointIO, Checkpoints, GracefulStop, RunCard
 from lnas.errors import InputError
@@ -37,10 +37,11 @@ def add_parts(
         raise InputError(
             "trainer.enable_checkpointing=false leaves a run that cannot be resumed; leave it out."
         )
-    callbacks = [*as_list(trainer.get("callbacks")), GracefulStop()]
+    callbacks = as_list(trainer.get("callbacks"))
     if not any(isinstance(one, Checkpoints) for one in callbacks):
         callbacks.append(Checkpoints(monitor=BEST if evaluates else None))
-    callbacks.append(RunCard(dict(settings)))
+    # GracefulStop last: behind an epoch it leaves when the epoch's checkpoint is complete.
+    callbacks += [RunCard(dict(settings)), GracefulStop()]
     has_bar = any(isinstance(one, ProgressBar) for one in callbacks)
     shown = trainer.get("enable_progress_bar") is not False and sys.stdout.isatty()
     if shown and not has_bar:

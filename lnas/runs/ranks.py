@@ -16,7 +16,7 @@ PERIOD = 0.1  # seconds
 def watch_children(strategy: Strategy) -> None:
     """End this process, in the background, with the exit code of a child that fails."""
     launcher = strategy.launcher
-    if not hasattr(launcher, "procs"):
+    if launcher is None or not hasattr(launcher, "procs"):
         return
 
     def watch() -> None:

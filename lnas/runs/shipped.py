@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+import yaml
+
 from lnas.errors import InputError
 
 PACKAGE = Path(__file__).parents[1]
+CHOICES = ("--data", "--data.class_path")
 
 
 def shipped_folder(package: Path = PACKAGE) -> Path:
@@ -50,6 +53,42 @@ def find_config(name: str, kinds: Sequence[str], folder: Path | None = None) -> 
         f"There is no config {name!r}: neither such a file nor a shipped config; "
         f"did you mean {', '.join(near)}?"
     )
+
+
+def data_class(arguments: Sequence[str], default: str) -> str:
+    """Return the class of the data that options choose last, or the default.
+
+    It has to be known first: a config may set an option of the data (`data: init_args:`) before
+    the next one says which data, and defaults of one class must not become settings of another.
+
+    Args:
+        arguments: Options with `--config` values as paths.
+        default: A class path.
+    """
+    chosen = default
+    previous = ""
+    for argument in arguments:
+        option, _, value = argument.partition("=")
+        if previous:
+            option, value = previous, argument
+        previous = argument if argument in ("--config", "-c", *CHOICES) else ""
+        if previous:
+            continue
+        if option in CHOICES:
+            chosen = value
+        elif option in ("--config", "-c"):
+            chosen = _class_in(Path(value)) or chosen
+    return chosen
+
+
+def _class_in(path: Path) -> str | None:
+    """Return the data class that a config names; what cannot be read is left to the parser."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
+        found = data if isinstance(data, str) else data["class_path"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def expand_configs(arguments: Sequence[str], kinds: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -7,18 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lnas.errors import InputError, NonFiniteError
 from lnas.evaluation import EvaluationModule
 from lnas.runs.command_line import RunCli
 from lnas.runs.folder import CONFIG, LAST
 from lnas.runs.ranks import watch_children
-from lnas.runs.shipped import expand_configs
+from lnas.runs.shipped import data_class, expand_configs
 from lnas.search import SearchModule
 
 RUNS = Path("runs")
+DEFAULT_DATA = "lnas.data.Digits"
 # Advice of libraries to programmers; what a user can act on is an InputError or a logged line.
 SILENT = (
     r".*does not have many workers",
@@ -86,6 +87,7 @@ def _prepare(
     model_class = SearchModule if command == "search" else EvaluationModule
     kinds = ("search" if command == "search" else "evaluation", "data")
     expanded, names = expand_configs(_resumed(arguments), kinds)
+    expanded.insert(0, f"--data={data_class(expanded, DEFAULT_DATA)}")
     default = RUNS / "-".join([command, *dict.fromkeys(names)])
     with _named_errors(None):
         return RunCli(model_class, expanded, default, callbacks, only_settings)

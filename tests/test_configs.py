@@ -1,0 +1,139 @@
+"""Every shipped config runs, shrunk, and the signals that its header names are finite and move."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lnas.loggers import read_rows
+from lnas.runs.training import _prepare, evaluate, search, settings_of
+from lnas.schedules import Cosine, Exponential
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+EVERY = sorted(CONFIGS.glob("*/*.yaml"))
+FAKE = [
+    "--data=lnas.data.FakeImages", "--data.batch_size=8", "--data.images=176", "--data.held_out=16",
+    "--data.architecture_fraction=0.5", "--trainer.max_epochs=2", "--trainer.limit_train_batches=2",
+    "--trainer.logger=false", "--trainer.accelerator=cpu",
+]  # fmt: skip
+SMALL = {
+    "lnas.supernet.ConvolutionalSupernet": {"channels": 2, "layers": 3},
+    "lnas.supernet.NasBench201Supernet": {"channels": 2, "cells": 1},
+    "lnas.networks.CifarNetwork": {"channels": 2, "layers": 3},
+    "lnas.networks.ImageNetNetwork": {"channels": 4, "layers": 3},
+}
+
+
+def ids(path):
+    return f"{path.parent.name}/{path.stem}"
+
+
+def signals(path):
+    """Return the names in the header's lines `# signals: a, b`."""
+    lines = re.findall(r"^# signals: (.*)$", path.read_text(), re.MULTILINE)
+    return [name for line in lines for name in re.split(r",\s*", line.strip(", ")) if name]
+
+
+def shrunk(path, part):
+    """Return options that make the supernet or the network of a config small."""
+    chosen = yaml.safe_load(path.read_text())["model"][part]["class_path"]
+    return [f"--model.{part}.init_args.{name}={n}" for name, n in SMALL[chosen].items()]
+
+
+def check_signals(path, folder):
+    rows = read_rows(folder / "metrics.csv")
+    names = signals(path)
+    assert len(names) >= 4, f"{path} names no signals"
+    for name in names:
+        values = [row[name] for row in rows if name in row]
+        assert values, f"{name} was not logged"
+        assert all(math.isfinite(value) for value in values), name
+        assert len(set(values)) > 1, f"{name} stays {values}"
+
+
+@pytest.mark.parametrize("path", EVERY, ids=ids)
+def test_a_config_says_what_it_is_in_at_most_40_lines(path):
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 110
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("search/*.yaml")), ids=ids)
+def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path):
+    # An architecture step must fall into two epochs of two batches.
+    often = [] if path.stem != "darts_cs10" else ["--trainer.limit_train_batches=10"]
+    # At the papers' rates a float32 entropy does not see the first steps.
+    stream = ["--model.architecture_optimizer.init_args.lr=0.1"]
+    options = [*shrunk(path, "supernet"), *FAKE, *often, *stream, "--trainer.log_every_n_steps=1"]
+    folder = search(["--config", str(path), *options, f"--run.folder={tmp_path / 'run'}"])
+    assert (folder / "genotype.json").is_file()
+    check_signals(path, folder)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("evaluation/*.yaml")), ids=ids)
+def test_an_evaluation_config_trains_tests_and_logs_its_signals(path, tmp_path):
+    size = {"imagenet": 224, "digits": 8}.get(path.stem, 32)
+    options = [*shrunk(path, "network"), *FAKE, f"--data.shape=[3,{size},{size}]"]
+    options += ["--genotype=darts_v2", f"--run.folder={tmp_path / 'run'}", "--trainer.max_epochs=3"]
+    options += [f"--trainer.limit_train_batches={12}"]
+    folder = evaluate(["--config", str(path), *options])
+    check_signals(path, folder)
+    assert "eval/test_accuracy" in read_rows(folder / "metrics.csv")[-1]
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("data/*.yaml")), ids=ids)
+def test_a_data_config_goes_with_searches_and_evaluations(path):
+    text = yaml.safe_load(path.read_text())["data"]
+    for method in ("darts", "darts_cs10", "darts_single_level"):
+        found = settings_of("search", ["--config", method, "--config", str(path)])["data"]
+        assert found["class_path"] == text["class_path"]
+        expected = {"darts": 0.5, "darts_cs10": 1 / 11, "darts_single_level": 0.0}[method]
+        assert found["init_args"]["architecture_fraction"] == pytest.approx(expected)
+        # No default of one class becomes a setting of another: CIFAR keeps its order.
+        assert (found["init_args"].get("split_seed") is None) == ("CIFAR" in text["class_path"])
+    given = ["--config", "cifar10", "--config", str(path), "--genotype=darts_v2"]
+    found = settings_of("evaluate", given)["data"]
+    assert found["class_path"] == text["class_path"]
+    assert (found["init_args"].get("split_seed") is None) == ("CIFAR" in text["class_path"])
+
+
+def test_searches_and_evaluations_have_the_papers_settings():
+    found = settings_of("search", ["--config", "darts", "--config", "cifar10"])
+    assert found["trainer"]["max_epochs"] == 50
+    assert found["model"]["supernet"]["init_args"]["channels"] == 16
+    assert found["model"]["supernet"]["init_args"]["layers"] == 8
+    assert found["data"]["init_args"]["batch_size"] == 64
+    rate = found["model"]["weight_schedule"]
+    schedule = Cosine(**rate["init_args"])
+    for epoch, value in {0: 0.025, 1: 0.0249763, 25: 0.013, 49: 0.00102368}.items():
+        assert schedule(epoch / 50) == pytest.approx(value, rel=1e-5)
+
+    genotype = ["--genotype=darts_v2"]
+    found = settings_of("evaluate", ["--config", "cifar10", *genotype])
+    schedule = Cosine(**found["model"]["learning_rate"]["init_args"])
+    assert schedule(300 / 600) == pytest.approx(0.0125)
+    assert schedule(599 / 600) == pytest.approx(1.713e-7, rel=1e-3)
+    assert found["data"]["init_args"]["cutout"] == 16
+    assert found["data"]["init_args"]["batch_size"] == 96
+
+    found = settings_of("evaluate", ["--config", "imagenet", *genotype, "--data.root=x"])
+    schedule = Exponential(**found["model"]["learning_rate"]["init_args"])
+    assert schedule(249 / 250) == pytest.approx(5.0835e-5, rel=1e-4)
+    assert schedule(10 / 250) == pytest.approx(0.1 * 0.97**10)
+
+
+def test_an_evaluation_trains_on_all_that_is_not_held_out(tmp_path):
+    options = ["--genotype=darts_v2", "--config", "digits", "--data.held_out=0.1"]
+    options += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1", "--model.drop_path=0"]
+    options += ["--model.network.channels=2", "--trainer.logger=false"]
+
+    cli = _prepare("evaluate", [*options, f"--run.folder={tmp_path / 'run'}"])
+    streams = cli.datamodule.streams()
+    assert (len(streams.weights), len(streams.architecture), len(streams.held_out)) == (
+        1293,
+        0,
+        144,
+    )
