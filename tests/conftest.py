@@ -75,9 +75,7 @@ def run_two_ranks(tmp_path):
             command += [function.__name__, tmp_path / "arguments.pt", tmp_path / f"{rank}.pt"]
             environment = os.environ | {name: str(value) for name, value in place.items()}
             with (tmp_path / f"{rank}.log").open("w") as log:
-                processes.append(
-                    subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-                )
+                processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
         end = time.monotonic() + timeout
         try:
             while any(process.poll() is None for process in processes):

@@ -50,7 +50,7 @@ class EvaluationModule(LightningModule):
 
     def __init__(
         self,
-        # Any: for `Genotype | str` the command line's parser would read the file by itself, as YAML.
+        # Any: given `Genotype | str`, the command line would read the file by itself, as YAML.
         genotype: Any,
         network: Callable[[Genotype], Network] = CifarNetwork,
         num_classes: int = 10,
