@@ -26,7 +26,8 @@ VALIDATION = "epoch_loop.val_loop.batch_progress"
 class GracefulStop(Checkpoint):
     """Ends a fit or a test when a signal asks for it.
 
-    It counts as a checkpoint callback so that Lightning calls it last.
+    It counts as a checkpoint callback so that Lightning calls it behind the others; give it behind
+    `Checkpoints`, so that the checkpoint of an epoch is complete when it leaves.
     """
 
     def __init__(self) -> None:

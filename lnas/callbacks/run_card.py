@@ -40,7 +40,10 @@ class RunCard(Callback):
         self._started = time.monotonic()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the first card: a run that is killed has one, too."""
+        """Write the first card (a run that is killed has one) and tell the loggers the settings."""
+        if self.config is not None and trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.log_hyperparams(self.config)
         self.write(trainer, "running")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

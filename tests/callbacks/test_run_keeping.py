@@ -11,7 +11,7 @@ from lightning.pytorch import Callback
 from lnas.callbacks import Checkpoints, DeriveGenotype, GracefulStop, RunCard
 from lnas.callbacks.run_card import config_hash
 from lnas.errors import InputError, Interrupted
-from lnas.loggers import read_rows
+from lnas.loggers import MetricsCsv, WandbRun, read_rows
 
 
 class Interrupt(Callback):
@@ -65,7 +65,8 @@ def test_a_checkpoint_every_so_many_batches_but_not_behind_the_last(
 
 def test_the_card_names_what_one_must_know(small_trainer, small_module, small_data, tmp_path):
     derive, config = DeriveGenotype(), {"b": 1, "a": [1, 2]}
-    trainer = small_trainer(RunCard(config), derive)
+    wandb = WandbRun(mode="disabled")
+    trainer = small_trainer(RunCard(config), derive, loggers=[MetricsCsv(), wandb])
     trainer.fit(small_module(), datamodule=small_data)
     found = card(tmp_path)
     assert found["status"] == "finished"
@@ -73,7 +74,7 @@ def test_the_card_names_what_one_must_know(small_trainer, small_module, small_da
     assert found["split_hash"] == small_data.split_hash
     assert found["seed"] == 3
     assert found["versions"]["torch"] == torch.__version__.split("+")[0]
-    assert found["config"] == config
+    assert found["config"] == wandb.settings == config
     assert found["config_hash"] == config_hash({"a": [1, 2], "b": 1})
     assert found["wall_time_seconds"] > 0
     last = read_rows(tmp_path / "metrics.csv")[-1]

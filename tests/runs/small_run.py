@@ -27,6 +27,8 @@ from lnas.callbacks import (
     GenotypeTrail,
     GracefulStop,
     RunCard,
+    architecture_pictures,
+    derive_genotype,
 )
 from lnas.data import TensorData
 from lnas.derivation import Magnitude, SelectionCriterion
@@ -82,7 +84,7 @@ def evaluation_module():
 def search_callbacks(criterion=None):
     return [
         ConstantSchedule(2), GenotypeTrail(pictures_every=0), DiscretizationGap(),
-        CollapseWarning(), ArchitecturePictures(every=9), DeriveGenotype(criterion),
+        CollapseWarning(), DeriveGenotype(criterion), ArchitecturePictures(every=9),
     ]  # fmt: skip
 
 
@@ -150,6 +152,14 @@ class PausingMagnitude(SelectionCriterion):
     def scores(self, context):
         self.pause.at("derivation")
         return Magnitude().scores(context)
+
+
+def draw_nothing(*things):
+    """Stand in for the pictures, which take most of the time of so small a run."""
+
+
+architecture_pictures.draw_gates = architecture_pictures.draw_glance = draw_nothing
+derive_genotype.draw_genotype = draw_nothing
 
 
 def run(kind, folder, point="", ranks=1, loggers=None):
