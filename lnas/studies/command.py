@@ -27,7 +27,7 @@ def study_command(arguments: Sequence[str]) -> int:
     parser.add_class_arguments(Study)
     parsed = parser.parse_args(expanded)
     del parsed.config
-    study = Study(**vars(parser.instantiate_classes(parsed)))
+    study = Study(**vars(parser.instantiate(parsed)))
     console = Console(highlight=False)
     planned = list(trials(study))
     runs = sum(1 if trial.search is None else 2 for trial in planned)

@@ -81,7 +81,7 @@ def space_of(study: Study) -> SearchSpace:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(SearchSpace, "space")
     parsed = parser.parse_object({"space": settings["model"]["space"]})
-    space: SearchSpace = parser.instantiate_classes(parsed).space
+    space: SearchSpace = parser.instantiate(parsed).space
     return space
 
 
