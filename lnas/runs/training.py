@@ -9,9 +9,12 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
+from rich.console import Console
 
+from lnas.callbacks.run_card import last_values
 from lnas.errors import InputError, NonFiniteError
 from lnas.evaluation import EvaluationModule
+from lnas.loggers import MetricsCsv
 from lnas.runs.command_line import RunCli
 from lnas.runs.folder import CONFIG, LAST
 from lnas.runs.ranks import watch_children
@@ -65,6 +68,13 @@ def evaluate(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Pa
     with _named_errors(cli.folder):
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=_checkpoint(cli))
         cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
+    if cli.trainer.is_global_zero:
+        result = last_values(cli.folder / MetricsCsv.FILE)
+        console = Console(soft_wrap=True, highlight=False)
+        console.print(
+            f"Test accuracy {result['eval/test_accuracy']:.2%}, {result['eval/parameters']:,} "
+            f"parameters, {result['eval/multiply_adds']:,} multiply-adds: {cli.folder}"
+        )
     return cli.folder
 
 
