@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +29,8 @@ def study_command(arguments: Sequence[str]) -> int:
     parsed = parser.parse_args(expanded)
     del parsed.config
     study = Study(**vars(parser.instantiate(parsed)))
+    if study.threads is not None:
+        torch.set_num_threads(study.threads)
     console = Console(highlight=False)
     planned = list(trials(study))
     runs = sum(1 if trial.search is None else 2 for trial in planned)

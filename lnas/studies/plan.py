@@ -62,6 +62,8 @@ class Study:
         seeds: One search and one evaluation of each variant for each.
         random: Number of randomly drawn cells; at least 2 give a standard deviation, 0 leaves
             the baseline out.
+        threads: Threads that torch computes with; 1 is best for networks of a few channels, whose
+            kernels are too short to be shared out. None leaves it to torch.
         folder: Where the runs and the table go.
         overwrite: Replace runs that were made with other settings.
     """
@@ -71,6 +73,7 @@ class Study:
     evaluation: Stage
     seeds: list[int] = field(default_factory=lambda: [0])
     random: int = 4
+    threads: int | None = None
     folder: str | None = None
     overwrite: bool = False
 
@@ -84,6 +87,8 @@ class Study:
             raise InputError(f"seeds={self.seeds} has one seed twice; give each once.")
         if self.random < 0:
             raise InputError(f"random={self.random} is no number of cells; give 0 or more.")
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"threads={self.threads} is no number of threads; give 1 or more.")
 
     @property
     def root(self) -> Path:

@@ -37,6 +37,7 @@ def test_options_stand_as_on_a_command_line():
         ({"variants": []}, "at least one"),
         ({"seeds": [1, 1]}, "twice"),
         ({"random": -1}, "random=-1"),
+        ({"threads": 0}, "threads=0"),
         ({"variants": [Variant("a", Stage()), Variant("A", Stage())]}, "names of their own"),
         ({"variants": [Variant(RANDOM, Stage())]}, "names of their own"),
     ],
