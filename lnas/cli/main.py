@@ -35,9 +35,9 @@ def _search(arguments: Sequence[str]) -> int:
 
 
 def _evaluate(arguments: Sequence[str]) -> int:
-    from lnas.runs.training import evaluate
+    from lnas.runs.training import evaluate, print_result
 
-    evaluate(arguments)
+    print_result(evaluate(arguments))
     return 0
 
 

@@ -17,6 +17,7 @@ from lnas.evaluation import EvaluationModule
 from lnas.loggers import MetricsCsv
 from lnas.runs.command_line import RunCli
 from lnas.runs.folder import CONFIG, LAST
+from lnas.runs.parts import is_first_process
 from lnas.runs.ranks import watch_children
 from lnas.runs.shipped import data_class, expand_configs
 from lnas.search import SearchModule
@@ -68,14 +69,17 @@ def evaluate(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Pa
     with _named_errors(cli.folder):
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=_checkpoint(cli))
         cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
-    if cli.trainer.is_global_zero:
-        result = last_values(cli.folder / MetricsCsv.FILE)
-        console = Console(soft_wrap=True, highlight=False)
-        console.print(
-            f"Test accuracy {result['eval/test_accuracy']:.2%}, {result['eval/parameters']:,} "
-            f"parameters, {result['eval/multiply_adds']:,} multiply-adds: {cli.folder}"
-        )
     return cli.folder
+
+
+def print_result(folder: Path) -> None:
+    """Print what an evaluation found, once for all ranks."""
+    if is_first_process():
+        result = last_values(folder / MetricsCsv.FILE)
+        Console(soft_wrap=True, highlight=False).print(
+            f"Test accuracy {result['eval/test_accuracy']:.2%}, {result['eval/parameters']:,} "
+            f"parameters, {result['eval/multiply_adds']:,} multiply-adds: {folder}"
+        )
 
 
 def settings_of(command: str, arguments: Sequence[str]) -> dict[str, Any]:
