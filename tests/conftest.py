@@ -94,7 +94,7 @@ def run_two_ranks(tmp_path):
     return run
 
 
-LONG = {"test_readme.py", "test_kill.py", "test_configs.py", "test_study.py"}
+LONG = {"test_kill.py", "test_configs.py", "test_study.py"}
 
 
 @pytest.hookimpl(tryfirst=True)
