@@ -92,14 +92,3 @@ def run_two_ranks(tmp_path):
         return [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
     return run
-
-
-LONG = {"test_kill.py", "test_configs.py", "test_study.py"}
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Whole files that take minutes on two busy cores."""
-    for item in items:
-        if item.path.name in LONG:
-            item.add_marker("slow")
