@@ -2,7 +2,7 @@
 
 Maile et al., "DARTS-PRIME: Regularization and Scheduling Improve Constrained Optimization in
 Differentiable NAS", arXiv:2106.11655, section S1.1. The space must not offer *none*: an operation
-is pruned by its own gate. At exactly 0 the gradient passes, above 1 it does not.
+is pruned by its own gate. As released, the gradient passes at exactly 0 and stops at exactly 1.
 """
 
 from collections.abc import Mapping
@@ -50,9 +50,9 @@ class ClippedReLU(Relaxation):
 
 
 def clip(logits: Tensor) -> Tensor:
-    """Return min(max(logits, 0), 1), any shape, with derivative 1 in [0, 1], ends included.
+    """Return min(max(logits, 0), 1), any shape, with derivative 1 in [0, 1), else 0.
 
     `torch.clamp` is not used: its derivative at the ends differs between releases of torch.
     """
-    inside = (logits >= 0) & (logits <= 1)
+    inside = (logits >= 0) & (logits < 1)
     return torch.where(inside, logits, logits.detach().clamp(0.0, 1.0))

@@ -17,13 +17,13 @@ def test_activation_equals_the_released_one(golden, cell_type):
     torch.testing.assert_close(values, stored[f"crb_activation_{cell_type}"], rtol=0, atol=0)
 
 
-def test_gradient_passes_at_zero_and_stops_above_one():
-    logits = torch.tensor([[-0.5, 0.0, 0.5, 1.5]], requires_grad=True)
-    mask = {"cell": torch.ones(1, 4, dtype=torch.bool)}
+def test_gradient_passes_at_zero_and_stops_at_one():
+    logits = torch.tensor([[-0.5, 0.0, 0.5, 1.0, 1.5]], requires_grad=True)
+    mask = {"cell": torch.ones(1, 5, dtype=torch.bool)}
     gates = ClippedReLU()({"cell": logits}, mask, Draw()).gates["cell"]
     gates.sum().backward()
-    assert gates.tolist() == [[0.0, 0.0, 0.5, 1.0]]
-    assert logits.grad.tolist() == [[0.0, 1.0, 1.0, 0.0]]
+    assert gates.tolist() == [[0.0, 0.0, 0.5, 1.0, 1.0]]
+    assert logits.grad.tolist() == [[0.0, 1.0, 1.0, 0.0, 0.0]]
 
 
 def test_logits_start_at_equal_shares():
