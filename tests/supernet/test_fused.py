@@ -1,14 +1,12 @@
 """The fused path equals the reference path: outputs, every gradient, running statistics."""
 
-import copy
-
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from lnas import operations
-from lnas.operations import BatchNorm2d, statistics
+from lnas.operations import BatchNorm2d
 from lnas.relaxations import GateSample
 from lnas.spaces import DartsSpace, NasBench201Space
 from lnas.supernet import ConvolutionalSupernet, NasBench201Supernet
@@ -28,63 +26,14 @@ def _double():
     torch.manual_seed(0)
 
 
-def make(name):
-    net = NETS[name]()
-    net.set_draw(0, "noise of S4")
-    scramble(net)
-    return net
+@pytest.fixture
+def make(scramble):
+    def made(name):
+        net = NETS[name]()
+        net.set_draw(0, "noise of S4")
+        return scramble(net)
 
-
-def scramble(net):
-    """Give every layer averages of its own, so that no two edges look alike."""
-    for layer in net.modules():
-        if isinstance(layer, BatchNorm2d):
-            layer.running_mean.normal_()
-            layer.running_var.uniform_(0.5, 2.0)
-
-
-def random_sample(net, seed, per_cell=False, masked=False, edge_weights=False):
-    """Draw gates with zeros and negative ones, and a mask that leaves some edges nothing."""
-    random = torch.Generator().manual_seed(seed)
-    space = net.space
-    gates, active, edges = {}, {}, {}
-    for name in space.cell_types:
-        cells = (net.cell_types_of_cells.count(name),) if per_cell else ()
-        shape = (*cells, len(space.edges), len(space.operations))
-        value = torch.randn(shape, generator=random)
-        value[torch.rand(shape, generator=random) < 0.2] = 0.0
-        gates[name] = value.requires_grad_()
-        active[name] = torch.rand(shape, generator=random) < 0.5
-        active[name][..., 1, :] = False
-        edges[name] = torch.randn(shape[:-1], generator=random).requires_grad_()
-    return GateSample(gates, active if masked else None, edges if edge_weights else None)
-
-
-def run(net, path, sample, images, mode=None):
-    """Return output, gradients by name (None included) and buffers after one pass."""
-    net = copy.deepcopy(net)
-    net.path = path
-    images = images.clone().requires_grad_()
-    with statistics(net, mode or ("update" if net.training else "running")):
-        logits = net(images, sample).logits
-    leaves = {"images": images, **dict(net.named_parameters())}
-    leaves |= {f"gates.{name}": value for name, value in sample.gates.items()}
-    leaves |= {f"edges.{name}": value for name, value in (sample.edges or {}).items()}
-    wanted = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
-    cotangent = torch.linspace(-1, 1, logits.numel()).reshape(logits.shape)
-    grads = torch.autograd.grad(
-        (logits * cotangent).sum(), list(wanted.values()), allow_unused=True
-    )
-    return logits.detach(), dict(zip(wanted, grads, strict=True)), dict(net.named_buffers())
-
-
-def assert_equal_paths(net, sample, images, mode=None):
-    fused = run(net, "fused", sample, images, mode)
-    reference = run(net, "reference", sample, images, mode)
-    for mine, oracle in zip(fused[1].items(), reference[1].items(), strict=True):
-        assert (mine[1] is None) == (oracle[1] is None), mine[0]
-    torch.testing.assert_close(fused, reference, rtol=1e-9, atol=1e-10)
-    return fused
+    return made
 
 
 @pytest.mark.parametrize("name", ["darts", "nasbench201"])
@@ -99,28 +48,28 @@ def assert_equal_paths(net, sample, images, mode=None):
     ],
     ids=lambda kind: "-".join(kind) or "plain",
 )
-def test_paths_are_equal(name, mode, kind):
+def test_paths_are_equal(make, name, mode, kind, random_sample, assert_equal_paths):
     net = make(name)
     sample = random_sample(net, 1, **kind)
     assert_equal_paths(net, sample, torch.randn(2, 3, 8, 8), mode)
 
 
 @pytest.mark.parametrize("name", ["s1", "s3", "s4"])
-def test_paths_are_equal_for_candidate_sets(name):
+def test_paths_are_equal_for_candidate_sets(make, name, random_sample, assert_equal_paths):
     net = make(name)
     sample = random_sample(net, 1, masked=name == "s1")
     assert_equal_paths(net, sample, torch.randn(2, 3, 8, 8))
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_paths_are_equal_for_random_masks_and_shapes(seed):
+def test_paths_are_equal_for_random_masks_and_shapes(make, seed, random_sample, assert_equal_paths):
     net = make(["darts", "nasbench201"][seed % 2])
     sample = random_sample(net, seed, seed % 3 == 0, True, seed % 3 == 1)
     images = torch.randn(3, 3, *[(8, 12), (4, 16)][seed // 2 % 2])
     assert_equal_paths(net, sample, images, ["update", "batch"][seed // 4])
 
 
-def test_paths_are_equal_on_odd_sides_where_phases_do_not_fit():
+def test_paths_are_equal_on_odd_sides_where_phases_do_not_fit(make):
     cell = make("darts").cells[0]  # a normal cell: nothing is halved
     gates = torch.randn(5, 8).requires_grad_()
     sample = GateSample({"normal": gates})
@@ -133,7 +82,9 @@ def test_paths_are_equal_on_odd_sides_where_phases_do_not_fit():
 
 
 @pytest.mark.parametrize("name", ["darts", "nasbench201"])
-def test_paths_are_equal_when_only_some_gradients_are_wanted(name):
+def test_paths_are_equal_when_only_some_gradients_are_wanted(
+    make, name, random_sample, assert_equal_paths
+):
     net = make(name)
     images = torch.randn(2, 3, 8, 8)
     sample = random_sample(net, 3)
@@ -151,7 +102,9 @@ def test_paths_are_equal_when_only_some_gradients_are_wanted(name):
 
 @pytest.mark.parametrize("path", ["fused", "reference"])
 @pytest.mark.parametrize("name", ["darts", "nasbench201"])
-def test_inactive_operations_are_left_alone_and_zero_gates_are_not(name, path):
+def test_inactive_operations_are_left_alone_and_zero_gates_are_not(
+    make, name, path, random_sample, run
+):
     net = make(name)
     sample = random_sample(net, 5, masked=True)
     kind = net.space.cell_types[0]
@@ -212,7 +165,7 @@ def _doubled(monkeypatch):
 
 
 @pytest.mark.usefixtures("_doubled")
-def test_a_custom_operation_always_works():
+def test_a_custom_operation_always_works(random_sample, assert_equal_paths):
     space = DartsSpace(["doubled", "skip_connect", "dil_conv_5x5", "conv_7x1_1x7"], nodes=2)
     net = ConvolutionalSupernet(space, channels=4, layers=2)
     sample = random_sample(net, 2, edge_weights=True)
@@ -221,7 +174,9 @@ def test_a_custom_operation_always_works():
 
 
 @pytest.mark.parametrize("name", ["darts", "nasbench201"])
-def test_what_was_changed_in_an_operation_is_respected(name):
+def test_what_was_changed_in_an_operation_is_respected(
+    make, name, random_sample, run, assert_equal_paths
+):
     net = make(name)
     sample = random_sample(net, 2)
     images = torch.randn(2, 3, 8, 8)
@@ -244,7 +199,9 @@ def test_what_was_changed_in_an_operation_is_respected(name):
         assert_equal_paths(net, sample, images)
 
 
-def test_affine_normalisation_of_convolutions_takes_the_gate_too():
+def test_affine_normalisation_of_convolutions_takes_the_gate_too(
+    make, random_sample, assert_equal_paths
+):
     net = make("darts")
     for edge in net.cells[1].edges.values():
         for name in ("sep_conv_3x3", "dil_conv_5x5"):
@@ -255,7 +212,7 @@ def test_affine_normalisation_of_convolutions_takes_the_gate_too():
 
 
 @pytest.mark.parametrize("name", ["darts", "nasbench201"])
-def test_float32_paths_agree_to_rounding(name):
+def test_float32_paths_agree_to_rounding(make, name, random_sample):
     torch.set_default_dtype(torch.float32)
     net = make(name)
     sample = random_sample(net, 1)
@@ -271,7 +228,7 @@ def test_float32_paths_agree_to_rounding(name):
         torch.testing.assert_close(fused, reference, rtol=1e-3, atol=1e-3)
 
 
-def test_both_paths_have_one_state_dict_named_by_cell_edge_and_operation():
+def test_both_paths_have_one_state_dict_named_by_cell_edge_and_operation(make):
     net = make("darts")
     keys = set(net.state_dict())
     net.path = "reference"
@@ -283,7 +240,7 @@ def test_both_paths_have_one_state_dict_named_by_cell_edge_and_operation():
 
 
 @pytest.mark.parametrize("name", ["darts", "nasbench201"])
-def test_second_derivatives_need_the_reference_path(name):
+def test_second_derivatives_need_the_reference_path(make, name, random_sample):
     net = make(name)
     sample = random_sample(net, 1)
     (gates, *_) = sample.gates.values()
