@@ -123,6 +123,9 @@ class Relaxation(nn.Module, ABC):
 
     annealable: ClassVar[tuple[str, ...]] = ()
 
+    needs_node_norm: ClassVar[bool] = False
+    """Whether its gates let the sum of a node grow, so that the supernet must normalise it."""
+
     @abstractmethod
     def forward(
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor], draw: Draw

@@ -6,7 +6,7 @@ is pruned by its own gate. As released, the gradient passes at exactly 0 and sto
 """
 
 from collections.abc import Mapping
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from lnas.spaces.base import SearchSpace
 @final
 class ClippedReLU(Relaxation):
     """Gates are min(max(logit, 0), 1) for each allowed operation."""
+
+    needs_node_norm: ClassVar[bool] = True
 
     def forward(
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor], draw: Draw

@@ -75,6 +75,21 @@ def epochs(module: "SearchModule") -> int:
     return limit
 
 
+def check_gates(module: "SearchModule") -> None:
+    """Refuse gates that the supernet is not made for.
+
+    Raises:
+        InputError: The relaxation needs normalised nodes and the supernet has none.
+    """
+    relaxation, supernet = module.architecture.relaxation, module.supernet
+    if relaxation.needs_node_norm and not supernet.normalizes_nodes:
+        raise InputError(
+            f"The gates of {type(relaxation).__name__} let states grow with the number of open "
+            f"operations, and {type(supernet).__name__} does not normalise them; give the supernet "
+            "node_norm=True."
+        )
+
+
 def check_optimizers(module: "SearchModule", optimizers: Sequence[Optimizer]) -> None:
     """Refuse optimizers that share a parameter, miss one or hold a foreign one.
 

@@ -115,6 +115,7 @@ class SearchModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Refuse what could not be searched to the end, and open the architecture stream."""
         if stage == "fit":
+            checks.check_gates(self)
             self.stream = checks.architecture_stream(self)
             checks.check_derivation(self)
 

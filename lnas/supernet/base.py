@@ -18,6 +18,7 @@ from lnas.operations.convolutional import Noise
 from lnas.relaxations import GateSample
 from lnas.seeds import generator
 from lnas.spaces import SearchSpace
+from lnas.supernet.extras import Extras
 from lnas.tasks import Output, State
 
 Path = Literal["fused", "reference"]
@@ -28,6 +29,8 @@ class Supernet(nn.Module, ABC):
 
     Args:
         space: The search space.
+        node_norm: Normalise the sum of each node, without scale and shift: what gates that do not
+            sum up to 1 need.
 
     Attributes:
         cell_types_of_cells: Cell type of each searched cell, in order.
@@ -37,9 +40,10 @@ class Supernet(nn.Module, ABC):
     cell_types_of_cells: list[str]
     halvings: int
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, node_norm: bool = False) -> None:
         super().__init__()
         self.space = space
+        self.extras = Extras(node_norm)
         self._path: Path = "fused"
         self._draw: tuple[int | str, ...] | None = None
 
@@ -57,6 +61,11 @@ class Supernet(nn.Module, ABC):
             sample: Gates per cell type, (edges, ops) or (cells, edges, ops).
             state: What a recurrent supernet carries from batch to batch.
         """
+
+    @property
+    def normalizes_nodes(self) -> bool:
+        """Whether the sum of each node is normalised."""
+        return self.extras.node_norm
 
     @property
     def path(self) -> Path:

@@ -5,6 +5,7 @@ thirds of the depth double the channels; each cell reads the two cells before it
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from lnas.relaxations import CellGates, GateSample
 from lnas.spaces import SearchSpace
 from lnas.supernet.base import Path, Supernet
 from lnas.supernet.edges import SearchEdges
+from lnas.supernet.extras import Extras
 from lnas.tasks import Output, State
 
 
@@ -29,6 +31,7 @@ class DartsCell(nn.Module):
         channels: Channels C of each node.
         reduction: Edges from the inputs have stride 2.
         after_reduction: The cell before halved the image.
+        extras: What the cell has beside the operations.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class DartsCell(nn.Module):
         channels: int,
         reduction: bool,
         after_reduction: bool,
+        extras: Extras,
     ) -> None:
         super().__init__()
         far = HalvingPreprocess if after_reduction else Preprocess
@@ -51,11 +55,12 @@ class DartsCell(nn.Module):
             lambda edge: 2 if reduction and edge.source < 2 else 1,
             search=True,
         )
+        self.node_norms = extras.node_norms(space, channels)
 
     def forward(self, far: Tensor, near: Tensor, gates: CellGates, path: Path) -> Tensor:
         """Return the cell's output, (N, nodes * C, H, W)."""
         inputs = [self.preprocess0(far), self.preprocess1(near)]
-        return torch.cat(self.edges(inputs, gates, path)[2:], 1)
+        return torch.cat(self.edges(inputs, gates, path, self.node_norms)[2:], 1)
 
 
 class ConvolutionalSupernet(Supernet):
@@ -68,6 +73,7 @@ class ConvolutionalSupernet(Supernet):
         num_classes: Number of classes.
         stem_multiplier: The stem has this many times `channels`.
         image_channels: Channels of the images.
+        **options: What every supernet can have beside the operations; see `Supernet`.
 
     Raises:
         InputError: The space's cells do not have two inputs, or a number is not positive.
@@ -81,8 +87,9 @@ class ConvolutionalSupernet(Supernet):
         num_classes: int = 10,
         stem_multiplier: int = 3,
         image_channels: int = 3,
+        **options: Any,
     ) -> None:
-        super().__init__(space)
+        super().__init__(space, **options)
         if space.inputs != 2:
             raise InputError(
                 f"space {space.name!r} has {space.inputs} inputs per cell; the convolutional "
@@ -102,7 +109,10 @@ class ConvolutionalSupernet(Supernet):
             reduction = "reduce" in space.cell_types and index in (layers // 3, 2 * layers // 3)
             channels *= 2 if reduction else 1
             cell_type = "reduce" if reduction else "normal"
-            cell = DartsCell(space, cell_type, (far, near), channels, reduction, after_reduction)
+            inputs = far, near
+            cell = DartsCell(
+                space, cell_type, inputs, channels, reduction, after_reduction, self.extras
+            )
             self.cells.append(cell)
             self.cell_types_of_cells.append(cell_type)
             far, near, after_reduction = near, space.nodes * channels, reduction

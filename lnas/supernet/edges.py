@@ -50,16 +50,23 @@ class SearchEdges(nn.ModuleDict):
         """Return the operations of the edge in `row`."""
         return cast(nn.ModuleDict, self[self.space.edges[row].name])
 
-    def forward(self, inputs: list[Tensor], gates: CellGates, path: Path) -> list[Tensor]:
+    def forward(
+        self,
+        inputs: list[Tensor],
+        gates: CellGates,
+        path: Path,
+        norms: nn.ModuleDict | None = None,
+    ) -> list[Tensor]:
         """Compute all states of the cell.
 
         Args:
             inputs: The cell's input states, each (N, C, H, W).
             gates: The gates of this cell.
             path: Which way.
+            norms: Normalisations of the nodes, if they have any.
 
         Returns:
             Input states and node states, in the order of their numbers.
         """
         states = fused_states if path == "fused" else reference_states
-        return states(self, inputs, gates)
+        return states(self, inputs, gates, norms)

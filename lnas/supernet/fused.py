@@ -11,7 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lnas.operations.convolutional import DilatedConv, Pool, ReLUConv, SeparableConv
@@ -19,7 +19,7 @@ from lnas.operations.depthwise import depthwise, unphases
 from lnas.operations.reduction import FactorizedReduce
 from lnas.relaxations import CellGates
 from lnas.supernet.plan import Term, plan_of
-from lnas.supernet.reference import total
+from lnas.supernet.reference import empty, normalized
 from lnas.supernet.sources import Source, normalize, shares_statistics
 from lnas.supernet.weighted_sum import weighted_sum
 
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from lnas.supernet.edges import SearchEdges
 
 
-def fused_states(edges: "SearchEdges", inputs: list[Tensor], gates: CellGates) -> list[Tensor]:
+def fused_states(
+    edges: "SearchEdges", inputs: list[Tensor], gates: CellGates, norms: nn.ModuleDict | None
+) -> list[Tensor]:
     """Compute the states of a cell; see `SearchEdges.forward`."""
     active = None if gates.active is None else tuple(map(tuple, gates.active.tolist()))
-    run = _Run(edges, gates, inputs[0])
+    run = _Run(edges, gates, norms, inputs[0])
     states = list(inputs)
     first = len(inputs)
     for source, terms in enumerate(plan_of(edges, active)):
@@ -55,8 +57,10 @@ class _Node:
 class _Run:
     """One pass through a cell."""
 
-    def __init__(self, edges: "SearchEdges", gates: CellGates, like: Tensor) -> None:
-        self.edges = edges
+    def __init__(
+        self, edges: "SearchEdges", gates: CellGates, norms: nn.ModuleDict | None, like: Tensor
+    ) -> None:
+        self.edges, self.norms = edges, norms
         matrix = gates.gates if gates.edges is None else gates.gates * gates.edges[:, None]
         # Normalisation wants float32 scales for the half-precision states of autocast.
         half = like.dtype in (torch.bfloat16, torch.float16)
@@ -75,8 +79,8 @@ class _Run:
         if not node.plain and not node.terms:
             row = self.edges.space.incoming(number)[0]
             source = self.edges.space.edges[row].source
-            return total([], states[source], self.edges.strides[row])
-        return weighted_sum(node.plain, node.gates, node.terms)
+            return empty(states[source], self.edges.strides[row])
+        return normalized(self.norms, number, weighted_sum(node.plain, node.gates, node.terms))
 
     def read(self, source: Source, terms: tuple[Term, ...]) -> None:
         """Add what follows from one state to the nodes."""

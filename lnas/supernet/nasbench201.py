@@ -6,6 +6,7 @@ affine, their convolutions have a bias, and pools are not normalised.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +18,7 @@ from lnas.relaxations import CellGates, GateSample
 from lnas.spaces import SearchSpace
 from lnas.supernet.base import Path, Supernet
 from lnas.supernet.edges import SearchEdges
+from lnas.supernet.extras import Extras
 from lnas.tasks import Output, State
 
 
@@ -26,15 +28,17 @@ class NasBench201Cell(nn.Module):
     Args:
         space: The search space.
         channels: Channels of each state.
+        extras: What the cell has beside the operations.
     """
 
-    def __init__(self, space: SearchSpace, channels: int) -> None:
+    def __init__(self, space: SearchSpace, channels: int, extras: Extras) -> None:
         super().__init__()
         self.edges = SearchEdges(space, space.cell_types[0], channels, lambda edge: 1, search=False)
+        self.node_norms = extras.node_norms(space, channels)
 
     def forward(self, x: Tensor, gates: CellGates, path: Path) -> Tensor:
         """Return the cell's output, (N, C, H, W)."""
-        output: Tensor = self.edges([x], gates, path)[-1]
+        output: Tensor = self.edges([x], gates, path, self.node_norms)[-1]
         return output
 
 
@@ -81,6 +85,7 @@ class NasBench201Supernet(Supernet):
         cells: Number of cells N of each of the three stages.
         num_classes: Number of classes.
         image_channels: Channels of the images.
+        **options: What every supernet can have beside the operations; see `Supernet`.
 
     Raises:
         InputError: The space does not fit, or a number is not positive.
@@ -95,8 +100,9 @@ class NasBench201Supernet(Supernet):
         cells: int = 5,
         num_classes: int = 10,
         image_channels: int = 3,
+        **options: Any,
     ) -> None:
-        super().__init__(space)
+        super().__init__(space, **options)
         if space.inputs != 1 or len(space.cell_types) != 1:
             raise InputError(
                 f"space {space.name!r} has {space.inputs} inputs per cell and cell types "
@@ -114,7 +120,7 @@ class NasBench201Supernet(Supernet):
             if stage:
                 self.cells.append(ResidualCell(channels, 2 * channels))
                 channels *= 2
-            self.cells.extend(NasBench201Cell(space, channels) for _ in range(cells))
+            self.cells.extend(NasBench201Cell(space, channels, self.extras) for _ in range(cells))
         self.cell_types_of_cells = [space.cell_types[0]] * (3 * cells)
         self.head = Head(channels)
         self.classifier = nn.Linear(channels, num_classes)

@@ -8,7 +8,7 @@ order, and is what the fused path is tested against.
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lnas.relaxations import CellGates
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from lnas.supernet.edges import SearchEdges
 
 
-def reference_states(edges: "SearchEdges", inputs: list[Tensor], gates: CellGates) -> list[Tensor]:
+def reference_states(
+    edges: "SearchEdges", inputs: list[Tensor], gates: CellGates, norms: nn.ModuleDict | None
+) -> list[Tensor]:
     """Compute the states of a cell; see `SearchEdges.forward`."""
     space, states = edges.space, list(inputs)
     for node in range(space.inputs, space.inputs + space.nodes):
@@ -26,8 +28,8 @@ def reference_states(edges: "SearchEdges", inputs: list[Tensor], gates: CellGate
             mixed = mixed_edge(edges, row, states[space.edges[row].source], gates)
             if mixed is not None:
                 terms.append(mixed)
-        first = rows[0]
-        states.append(total(terms, states[space.edges[first].source], edges.strides[first]))
+        source, stride = states[space.edges[rows[0]].source], edges.strides[rows[0]]
+        states.append(normalized(norms, node, total(terms)) if terms else empty(source, stride))
     return states
 
 
@@ -54,11 +56,25 @@ def mixed_edge(edges: "SearchEdges", row: int, x: Tensor, gates: CellGates) -> T
     return mixed
 
 
-def total(terms: list[Tensor], source: Tensor, stride: int) -> Tensor:
-    """Sum up a node; without terms it is zeros of the size that `source` has after `stride`."""
-    if not terms:
-        return torch.zeros_like(source[:, :, ::stride, ::stride])
+def total(terms: list[Tensor]) -> Tensor:
+    """Return the sum of one or more terms."""
     result = terms[0]
     for term in terms[1:]:
         result = result + term
     return result
+
+
+def normalized(norms: nn.ModuleDict | None, node: int, x: Tensor) -> Tensor:
+    """Return the sum of a node, normalised where nodes are."""
+    if norms is None:
+        return x
+    state: Tensor = norms[str(node)](x)
+    return state
+
+
+def empty(source: Tensor, stride: int) -> Tensor:
+    """Return a node without a term: zeros of the size that `source` has after `stride`.
+
+    It is not normalised, so that running averages which fit other inputs cannot fill it.
+    """
+    return torch.zeros_like(source[:, :, ::stride, ::stride])

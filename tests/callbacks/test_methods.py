@@ -1,6 +1,7 @@
 """Relaxations, penalties and schedules inside a real search."""
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lnas.relaxations import ClippedReLU, Concrete, HardConcrete, OneHot, Sigmoi
 from lnas.schedules import Linear
 from lnas.search import FirstOrder, Joint, SecondOrder
 from lnas.spaces import NasBench201Space
+from lnas.supernet import NasBench201Supernet
 
 _spec = importlib.util.spec_from_file_location(
     "search_conftest", Path(__file__).parents[1] / "search" / "conftest.py"
@@ -41,6 +43,7 @@ def test_every_relaxation_searches_under_every_strategy(tmp_path, relaxation, st
     options = {"relaxation": RELAXATIONS[relaxation](), "strategy": STRATEGIES[strategy]()}
     if relaxation == "clipped_relu":
         options["space"] = NasBench201Space(operations=WITHOUT_NONE)
+        options["supernet"] = partial(NasBench201Supernet, channels=4, cells=1, node_norm=True)
     penalties = [make() for make in PENALTIES.values()]
     callbacks = [FisherSchedule(ratio=2, threshold=1e6), *penalties, PathDepth()]
     trainer = tiny.trainer(tmp_path, callbacks, log_every_n_steps=1)

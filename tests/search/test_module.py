@@ -8,10 +8,11 @@ from lightning.pytorch import LightningModule
 
 from lnas.data import FakeImages
 from lnas.errors import InputError, NonFiniteError
+from lnas.relaxations import ClippedReLU
 from lnas.schedules import Constant, Linear
 from lnas.search import FirstOrder, Joint, SearchCallback, SearchModule, SecondOrder
-from lnas.spaces import DartsSpace
-from lnas.supernet import ConvolutionalSupernet
+from lnas.spaces import DartsSpace, NasBench201Space
+from lnas.supernet import ConvolutionalSupernet, NasBench201Supernet
 from lnas.tasks import ImageClassification
 
 
@@ -336,6 +337,15 @@ def test_a_data_module_without_an_architecture_stream_is_refused_except_by_joint
 def test_images_that_do_not_fit_are_refused_before_the_first_batch(tiny, tmp_path, data, message):
     with pytest.raises(InputError, match=message):
         tiny.fit(tmp_path, data=tiny.data(**data))
+
+
+def test_gates_that_need_normalised_nodes_are_refused_without(tiny, tmp_path):
+    options = {"relaxation": ClippedReLU()}
+    options["space"] = NasBench201Space([n for n in NasBench201Space().operations if n != "none"])
+    with pytest.raises(InputError, match=r"ClippedReLU.*node_norm=True"):
+        tiny.fit(tmp_path, **options)
+    options["supernet"] = partial(NasBench201Supernet, channels=4, cells=1, node_norm=True)
+    assert tiny.fit(tmp_path, **options).architecture_steps > 0
 
 
 def test_a_darts_search_runs(tiny, tmp_path):
