@@ -15,6 +15,7 @@ from lnas.callbacks.graceful_stop import GracefulStop
 from lnas.callbacks.group_penalty import GroupPenalty
 from lnas.callbacks.path_depth import PathDepth
 from lnas.callbacks.proximity import Proximity
+from lnas.callbacks.prune_closed import PruneClosed
 from lnas.callbacks.run_card import RunCard
 from lnas.callbacks.warmup import Warmup
 
@@ -34,6 +35,7 @@ __all__ = [
     "GroupPenalty",
     "PathDepth",
     "Proximity",
+    "PruneClosed",
     "RunCard",
     "Warmup",
 ]

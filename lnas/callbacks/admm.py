@@ -76,6 +76,8 @@ class ADMM(SearchCallback):
         sums = {name: point + self.duals[name] for name, point in points.items()}
         if self.variant == "code":
             sums = module.architecture.relaxation.probabilities(sums, mask)
+        # What is closed is no candidate of the projection, though its sum may be the largest.
+        sums = {name: values.masked_fill(~mask[name], -torch.inf) for name, values in sums.items()}
         self.targets = {name: z.to(sums[name]) for name, z in module.space.project(sums).items()}
         self.duals = {
             name: (self.discount * self.duals[name] + point - self.targets[name]) * mask[name]

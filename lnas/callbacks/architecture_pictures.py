@@ -10,7 +10,6 @@ import pandas as pd
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import tensor
 
-from lnas.callbacks.genotype_trail import probabilities
 from lnas.errors import InputError
 from lnas.loggers import JsonLines, MetricsCsv, log_histogram, log_picture, read_rows
 from lnas.search import SearchModule
@@ -49,7 +48,10 @@ class ArchitecturePictures(Callback):
         self._lines += 1
         if self._file is None:
             return
-        gates = probabilities(pl_module)
+        gates = {
+            name: values.detach().cpu()
+            for name, values in pl_module.architecture.probabilities().items()
+        }
         self._file.append(
             {
                 "epoch": trainer.current_epoch,

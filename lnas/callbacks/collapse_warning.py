@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.panel import Panel
 
-from lnas.callbacks.genotype_trail import probabilities
+from lnas.derivation import magnitudes
 from lnas.genotype import Genotype
 from lnas.loggers import log_row
 from lnas.search import SearchModule
@@ -46,7 +46,7 @@ class CollapseWarning(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count in the genotype that this epoch would give."""
         assert isinstance(pl_module, SearchModule)
-        genotype = pl_module.space.derive(probabilities(pl_module))
+        genotype = pl_module.space.derive(magnitudes(pl_module.architecture))
         collapsed = is_collapsed(genotype)
         row = {"search/step": pl_module.steps, "search/epoch": trainer.current_epoch}
         row |= {f"arch/{kind}/skips": count for kind, count in skips(genotype).items()}

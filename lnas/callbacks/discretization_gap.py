@@ -5,12 +5,12 @@ statistics; the child has one-hot gates and no training of its own.
 """
 
 from itertools import islice
-from typing import Any, final
+from typing import final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lnas.callbacks.genotype_trail import probabilities
+from lnas.derivation import magnitudes
 from lnas.errors import InputError
 from lnas.loggers import log_row
 from lnas.relaxations import GateSample
@@ -41,12 +41,10 @@ class DiscretizationGap(Callback):
         assert isinstance(pl_module, SearchModule)
         if not trainer.num_val_batches or not sum(trainer.num_val_batches):
             return
-        gates = pl_module.architecture.probabilities()
-        child = pl_module.space.project(probabilities(pl_module))
-        supernet = self._measure(pl_module, gates)
-        derived = self._measure(
-            pl_module, {name: one_hot.to(gates[name]) for name, one_hot in child.items()}
-        )
+        architecture = pl_module.architecture
+        child = pl_module.space.project(magnitudes(architecture))
+        supernet = self._measure(pl_module, architecture.noise_free())
+        derived = self._measure(pl_module, GateSample.child(child))
         row: dict[str, float] = {
             "search/step": pl_module.steps,
             "search/epoch": trainer.current_epoch,
@@ -56,10 +54,10 @@ class DiscretizationGap(Callback):
             row[f"search/gap_{name}"] = value - supernet[name]
         log_row(trainer, row)
 
-    def _measure(self, module: SearchModule, gates: dict[str, Any]) -> dict[str, float]:
+    def _measure(self, module: SearchModule, sample: GateSample) -> dict[str, float]:
         """Return means over the held-out images of all ranks."""
         metrics = module.task.metrics().to(module.device)
-        sample, state = GateSample(gates), None
+        state = None
         for batch in islice(module.held_out_batches(), self.batches):
             loss, output, state = module.run(batch, "held_out", sample, state=state)
             metrics.update(loss, output, batch)

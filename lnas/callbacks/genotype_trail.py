@@ -6,6 +6,7 @@ from typing import Any, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lnas.derivation import magnitudes
 from lnas.errors import InputError
 from lnas.genotype import Genotype
 from lnas.loggers import JsonLines, log_picture, log_table
@@ -48,9 +49,7 @@ class GenotypeTrail(Callback):
         if self._file is None or not trainer.is_global_zero:
             return
         epoch = trainer.current_epoch
-        genotype = pl_module.space.derive(
-            {name: gates.detach().cpu() for name, gates in probabilities(pl_module).items()}
-        )
+        genotype = pl_module.space.derive(magnitudes(pl_module.architecture))
         self._file.append(
             {
                 "epoch": epoch,
@@ -72,11 +71,6 @@ class GenotypeTrail(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what `state_dict` returned."""
         self._lines = int(state_dict["lines"])
-
-
-def probabilities(module: SearchModule) -> dict[str, Any]:
-    """Return the noise-free gates, (edges, ops) per cell type, detached and on the host."""
-    return {n: p.detach().cpu() for n, p in module.architecture.probabilities().items()}
 
 
 def _rows(epoch: int, genotype: Genotype) -> list[list[Any]]:

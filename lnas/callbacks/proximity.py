@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from lnas.derivation import magnitudes
 from lnas.schedules import Linear, Schedule
 from lnas.search import SearchCallback, SearchModule, SearchStep
 
@@ -32,7 +33,7 @@ class Proximity(SearchCallback):
     def architecture_loss(self, module: SearchModule, step: SearchStep) -> Tensor:
         """Return the penalty, a scalar that is zero exactly when all gates are one-hot."""
         gates = module.architecture.probabilities()
-        nearest = module.space.project({name: values.detach() for name, values in gates.items()})
+        nearest = module.space.project(magnitudes(module.architecture))
         distances = [
             torch.linalg.vector_norm(values - nearest[name].to(values))
             for name, values in gates.items()

@@ -5,6 +5,7 @@ from lnas.derivation.criteria import (
     RandomChoice,
     SelectionContext,
     SelectionCriterion,
+    magnitudes,
 )
 
-__all__ = ["Magnitude", "RandomChoice", "SelectionContext", "SelectionCriterion"]
+__all__ = ["Magnitude", "RandomChoice", "SelectionContext", "SelectionCriterion", "magnitudes"]

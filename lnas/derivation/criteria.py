@@ -49,12 +49,19 @@ class SelectionCriterion(ABC):
 class Magnitude(SelectionCriterion):
     """The noise-free gates themselves, as in DARTS (arXiv:1806.09055, section 2.4)."""
 
-    @torch.no_grad()
     def scores(self, context: SelectionContext) -> dict[str, Tensor]:
-        """Return the architecture's probabilities of what is open."""
-        mask = context.architecture.mask()
-        probabilities = context.architecture.probabilities()
-        return {name: p.masked_fill(~mask[name], -torch.inf) for name, p in probabilities.items()}
+        """Return the magnitudes of the architecture."""
+        return magnitudes(context.architecture)
+
+
+@torch.no_grad()
+def magnitudes(architecture: Architecture) -> dict[str, Tensor]:
+    """Return the noise-free gates of what is open and -inf elsewhere, (edges, ops) per cell type.
+
+    `space.derive` of them is the cell that a search would give now.
+    """
+    mask, gates = architecture.mask(), architecture.probabilities()
+    return {name: p.masked_fill(~mask[name], -torch.inf) for name, p in gates.items()}
 
 
 @final

@@ -64,6 +64,17 @@ class GateSample:
         self._log_probability = None if log_probability is None else dict(log_probability)
 
     @classmethod
+    def child(cls, choices: Mapping[str, Tensor]) -> "GateSample":
+        """Return the gates under which a supernet computes a derived child.
+
+        What was not chosen is not computed, and edges without a choice are absent.
+
+        Args:
+            choices: Per cell type, (edges, ops) of 0 and 1, e.g. of `space.one_hot`.
+        """
+        return cls(choices, {name: table.cpu() != 0 for name, table in choices.items()})
+
+    @classmethod
     def of(cls, sample: "GateSample | Mapping[str, Tensor]") -> "GateSample":
         """Return `sample` itself, or plain gates per cell type as a sample without masks."""
         return sample if isinstance(sample, GateSample) else cls(sample)

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch.optim import Optimizer
 
+from lnas.derivation import magnitudes
 from lnas.errors import InputError
 from lnas.networks import build
 from lnas.operations.sizes import check_halvings
@@ -156,7 +157,7 @@ def check_derivation(module: "SearchModule") -> None:
     Raises:
         InputError: The images do not fit, or what would be derived cannot be built.
     """
-    genotype = module.space.derive(module.architecture.probabilities())
+    genotype = module.space.derive(magnitudes(module.architecture))
     module.space.validate(genotype)
     shape = getattr(getattr(module.trainer, "datamodule", None), "image_shape", None)
     if shape is None:

@@ -172,7 +172,7 @@ class SearchModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Measure the supernet on a held-out batch, without noise, with the batch's statistics."""
-        sample = GateSample(self.architecture.probabilities())
+        sample = self.architecture.noise_free()
         loss, output, self.states["held_out"] = self.run(
             batch, "held_out", sample, state=self.states.get("held_out")
         )

@@ -8,6 +8,7 @@ gradient to its logits. Momentum and weight decay still move such logits inside 
 """
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,8 @@ class Architecture(nn.Module):
             self.fixed.register_buffer(name, torch.full(shape[:1], -1))
             self.closed.register_buffer(name, torch.zeros(shape, dtype=torch.bool))
             self.candidates.register_buffer(name, space.candidates(name), persistent=False)
+        self._host_masks: dict[str, Tensor] | None = None
+        self.register_load_state_dict_post_hook(lambda module, _: module._forget())
         self.hold()
 
     def sample(self, draw: Draw | None = None) -> GateSample:
@@ -51,19 +54,13 @@ class Architecture(nn.Module):
         Args:
             draw: Where noise comes from; `Draw()` if left out.
         """
-        mask = self.mask()
-        drawn: GateSample = self.relaxation(dict(self.logits.items()), mask, draw or Draw())
-        sample = copy.copy(drawn)
-        sample.gates = {name: self._decided(name, gates) for name, gates in sample.gates.items()}
-        active = dict(sample.active or {})
-        for name in self.space.cell_types:
-            if not torch.equal(mask[name], self.candidates.get_buffer(name)):
-                host = mask[name].cpu()
-                active[name] = active[name] & host if name in active else host
-                if sample.gates[name].dim() > 2 and active[name].dim() == 2:
-                    active[name] = active[name].expand(sample.gates[name].shape)
-        sample.active = active or None
-        return sample
+        return self._complete(
+            self.relaxation(dict(self.logits.items()), self.mask(), draw or Draw())
+        )
+
+    def noise_free(self) -> GateSample:
+        """Return the noise-free gates as a sample: what a supernet is measured with."""
+        return self._complete(GateSample(self.probabilities()))
 
     def probabilities(self) -> dict[str, Tensor]:
         """Return noise-free gates, (edges, ops) per cell type."""
@@ -106,6 +103,7 @@ class Architecture(nn.Module):
                 f"of {cell_type!r} and cannot be fixed; fix an open operation"
             )
         self.fixed.get_buffer(cell_type)[row] = column
+        self._forget()
         self.hold()
 
     def close(self, cell_type: str, edge: str | int, operation: str | int) -> None:
@@ -123,6 +121,19 @@ class Architecture(nn.Module):
                 f"{self.space.operations[column]!r}; close another operation of it"
             )
         self.closed.get_buffer(cell_type)[row, column] = True
+        self._forget()
+        self.hold()
+
+    def close_all(self, entries: Mapping[str, Tensor]) -> None:
+        """Close many operations at once, without waiting for the device; fixed edges stay.
+
+        Args:
+            entries: Bool (edges, ops) per cell type, True where an operation is taken out.
+        """
+        for name, shut in entries.items():
+            free = self.fixed.get_buffer(name)[:, None] < 0
+            self.closed.get_buffer(name).logical_or_(shut & free & self.candidates.get_buffer(name))
+        self._forget()
         self.hold()
 
     @torch.no_grad()
@@ -134,6 +145,28 @@ class Architecture(nn.Module):
         for name, mask in self.mask().items():
             free = mask & (self.fixed.get_buffer(name)[:, None] < 0)
             self.logits[name].masked_fill_(~free, 0.0)
+
+    def host_masks(self) -> dict[str, Tensor]:
+        """Return `mask()` in host memory; a device is read once after each decision."""
+        if self._host_masks is None:
+            self._host_masks = {name: mask.cpu() for name, mask in self.mask().items()}
+        return self._host_masks
+
+    def _forget(self) -> None:
+        self._host_masks = None
+
+    def _complete(self, drawn: GateSample) -> GateSample:
+        """Apply the decisions to what a relaxation made."""
+        sample = copy.copy(drawn)
+        sample.gates = {name: self._decided(name, gates) for name, gates in drawn.gates.items()}
+        active = dict(drawn.active or {})
+        for name, mask in self.host_masks().items():
+            if not torch.equal(mask, self.space.candidates(name)):
+                active[name] = active[name] & mask if name in active else mask
+                if sample.gates[name].dim() > 2 and active[name].dim() == 2:
+                    active[name] = active[name].expand(sample.gates[name].shape)
+        sample.active = active or None
+        return sample
 
     def _decided(self, cell_type: str, gates: Tensor) -> Tensor:
         """Make fixed rows one-hot and what is not open 0; no gradient passes there."""

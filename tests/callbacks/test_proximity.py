@@ -103,6 +103,55 @@ def test_duals_and_penalty_equal_the_released_ones(golden, discount, variant):
                 torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("discount", ["1.0", "0.2"])
+def test_duals_of_pruned_clipped_gates_equal_the_released_ones(golden, discount):
+    stored = golden("prime_trace").data
+    prefix = f"admm_crb_code_discount_{discount}"
+    path = {name: stored[f"admm_crb_alpha_{name}"] for name in TYPES}
+    module = module_at({name: stages[0] for name, stages in path.items()}, crb=True)
+    architecture = module.architecture
+    part = ADMM(float(stored["proximity_weight"]), 1, float(discount), "code")
+    part.on_fit_start(None, _as_module(module))
+    for stage in range(4):
+        for name, stages in path.items():
+            architecture.logits[name].data.copy_(stages[stage])
+        architecture.hold()
+        architecture.close_all({name: values <= 0 for name, values in architecture.logits.items()})
+        if stage == 0:
+            continue
+        part.on_architecture_step(module, SearchStep(0, 0, 0.0))
+        for axis, name in enumerate(TYPES):
+            shut = stored[f"{prefix}/mask"][stage - 1, axis] == 0
+            assert torch.equal(architecture.closed.get_buffer(name), shut)
+            for found, key in [(part.targets, "z"), (part.duals, "u")]:
+                expected = stored[f"{prefix}/{key}"][stage - 1, axis]
+                torch.testing.assert_close(found[name], expected, rtol=1e-9, atol=1e-10)
+        loss = part.architecture_loss(module, SearchStep(0, 0, 0.0))
+        expected = stored[f"{prefix}/loss"][stage - 1]
+        torch.testing.assert_close(loss, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("part", [Proximity(0.1), ADMM(0.1, every=1)])
+def test_what_is_closed_is_no_target(part):
+    logits = {name: torch.full((14, 7), 0.5).double() for name in TYPES}
+    module = module_at(logits, crb=True)
+    shut = torch.zeros(14, 7, dtype=torch.bool)
+    shut[0] = shut[1] = True  # all that enters the first node
+    module.architecture.close_all({"normal": shut})
+    if isinstance(part, ADMM):
+        part.on_fit_start(None, _as_module(module))
+        part.duals["normal"][shut] = 9.0
+        part.on_architecture_step(module, SearchStep(0, 0, 1.0))
+        assert not part.targets["normal"][shut].any()
+        assert part.targets["normal"].sum() == 6
+        assert not part.duals["normal"][shut].any()
+    else:
+        loss = part.architecture_loss(module, SearchStep(0, 0, 1.0)).item()
+        # 0.5 away from 0 or 1 wherever something is open.
+        expected = 0.1 / 2 * 0.5 * ((12 * 7) ** 0.5 + (14 * 7) ** 0.5)
+        assert loss == pytest.approx(expected, rel=1e-9)
+
+
 def test_duals_move_after_every_tenth_architecture_step():
     module = module_at({name: torch.zeros(14, 8) for name in TYPES})
     part = ADMM(every=10)

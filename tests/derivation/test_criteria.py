@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lnas.derivation import Magnitude, RandomChoice, SelectionContext
-from lnas.relaxations import Softmax
+from lnas.relaxations import ClippedReLU, Softmax
 from lnas.spaces import DartsSpace, NasBench201Space
 from lnas.supernet import Architecture
 
@@ -36,6 +36,26 @@ def test_magnitude_is_the_softmax_of_the_logits_without_graph():
     for name in ("normal", "reduce"):
         torch.testing.assert_close(scores[name], architecture.logits[name].detach().softmax(-1))
         assert not scores[name].requires_grad
+
+
+def test_magnitude_never_chooses_what_is_closed_and_always_what_is_fixed():
+    space = DartsSpace(operations=[n for n in DartsSpace().operations if n != "none"])
+    architecture = Architecture(space, ClippedReLU())
+    with torch.no_grad():
+        for logits in architecture.logits.values():
+            logits.fill_(-1.0)  # all gates are 0: a closed one would win by its place
+    shut = torch.zeros(14, 7, dtype=torch.bool)
+    shut[:, 0] = True
+    shut[:2] = True
+    architecture.close_all({"normal": shut})
+    architecture.fix("normal", "3_2", "dil_conv_3x3")
+    cell = space.derive(Magnitude().scores(SelectionContext(architecture))).cells["normal"]
+    assert cell[0] == ()
+    assert ("dil_conv_3x3", 2) in cell[1]
+    assert {operation for node in cell[1:] for operation, _ in node} == {
+        "avg_pool_3x3",
+        "dil_conv_3x3",
+    }
 
 
 def test_random_choice_is_uniform_over_pairs_of_inputs_and_their_operations():

@@ -57,3 +57,10 @@ def test_a_cell_type_or_a_cell_that_the_sample_lacks_is_bad_input():
 def test_log_probabilities_are_handed_on():
     stored = {"cell": torch.rand(6)}
     assert GateSample({"cell": torch.ones(6, 5)}, log_probability=stored).log_prob() == stored
+
+
+def test_a_child_computes_what_was_chosen_and_nothing_else():
+    chosen = torch.tensor([[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
+    sample = GateSample.child({"cell": chosen})
+    assert torch.equal(sample.gates["cell"], chosen)
+    assert sample.active["cell"].tolist() == [[False, True], [False, False], [True, False]]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lnas.errors import InputError
-from lnas.relaxations import Draw, GateSample, Relaxation, Softmax
+from lnas.relaxations import Concrete, Draw, GateSample, Relaxation, Softmax
 from lnas.spaces import DartsSpace, NasBench201Space
 from lnas.supernet import Architecture
 
@@ -101,6 +101,52 @@ def test_an_edge_with_everything_closed_contributes_nothing():
     gates.pow(2).sum().backward()
     assert not gates[1].any()
     assert architecture.logits["cell"].grad.isfinite().all()
+
+
+def test_many_operations_close_at_once_and_fixed_edges_stay():
+    one, many = (Architecture(NasBench201Space(), Softmax(), seed=1) for _ in range(2))
+    for architecture in (one, many):
+        architecture.fix("cell", 0, "none")
+    shut = torch.rand(6, 5, generator=torch.Generator().manual_seed(0)) < 0.4
+    assert shut[0].any()
+    many.close_all({"cell": shut})
+    shut[0] = False
+    for row, column in shut.nonzero().tolist():
+        one.close("cell", row, column)
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, many.state_dict()[name]), name
+    assert torch.equal(one.sample().active["cell"], many.sample().active["cell"])
+    assert torch.equal(many.host_masks()["cell"], many.mask()["cell"])
+
+
+def test_masks_are_read_from_the_device_once_after_each_decision(monkeypatch):
+    architecture = Architecture(NasBench201Space(), Softmax())
+    read = []
+    mask = Architecture.mask
+    monkeypatch.setattr(Architecture, "mask", lambda self: read.append(1) or mask(self))
+    architecture.host_masks()
+    before = len(read)
+    architecture.host_masks()
+    assert len(read) == before
+    architecture.close("cell", 0, 0)
+    assert not architecture.host_masks()["cell"][0, 0]
+    architecture.fix("cell", 1, 1)
+    assert architecture.host_masks()["cell"][1].sum() == 1
+    other = Architecture(NasBench201Space(), Softmax())
+    assert other.host_masks()["cell"].all()
+    other.load_state_dict(architecture.state_dict())
+    assert torch.equal(other.host_masks()["cell"], architecture.host_masks()["cell"])
+
+
+def test_noise_free_gates_are_the_probabilities_with_the_decisions():
+    architecture = Architecture(NasBench201Space(), Concrete())
+    sample = architecture.noise_free()
+    assert torch.equal(sample.gates["cell"], architecture.probabilities()["cell"])
+    assert sample.active is None
+    architecture.close("cell", 2, "none")
+    sample = architecture.noise_free()
+    assert torch.equal(sample.gates["cell"], architecture.probabilities()["cell"])
+    assert torch.equal(sample.active["cell"], architecture.mask()["cell"])
 
 
 def test_decisions_survive_in_the_state_dict():

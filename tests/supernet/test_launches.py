@@ -11,9 +11,9 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lnas.operations import statistics
-from lnas.relaxations import GateSample
+from lnas.relaxations import GateSample, Softmax
 from lnas.spaces import DartsSpace, NasBench201Space
-from lnas.supernet import ConvolutionalSupernet, NasBench201Supernet
+from lnas.supernet import Architecture, ConvolutionalSupernet, NasBench201Supernet
 
 
 class Count(TorchDispatchMode):
@@ -93,6 +93,30 @@ def test_inactive_operations_launch_nothing(darts):
     reductions = 2
     # Stem, preprocesses (two after a reduction have two convolutions), strided skips (8 edges).
     assert calls["convolution"] == 1 + (4 * 2 + 2) + reductions * 8 * 2
+
+
+@pytest.mark.parametrize("path", ["fused", "reference"])
+def test_pruned_operations_take_their_launches_with_them(darts, path):
+    random = torch.Generator().manual_seed(0)
+    architecture = Architecture(darts.space, Softmax())
+    closed = {name: torch.rand(14, 8, generator=random) < 0.6 for name in darts.space.cell_types}
+    architecture.close_all(closed)
+    darts.path = path
+    with Count() as counter, torch.no_grad():
+        darts(torch.randn(2, 3, 8, 8), architecture.sample())
+    each = {"sep_conv_3x3": 4, "sep_conv_5x5": 4, "dil_conv_3x3": 2, "dil_conv_5x5": 2}
+    convolutions = 1 + 4 * 2 + 2  # stem, preprocesses
+    for kind in darts.cell_types_of_cells:
+        for row, column in (~closed[kind]).nonzero().tolist():
+            name = darts.space.operations[column]
+            strided = kind == "reduce" and darts.space.edges[row].source < 2
+            convolutions += each.get(name, 2 * (name == "skip_connect" and strided))
+    assert counter.calls["convolution"] == convolutions
+    total = [
+        sum(count(darts, path, "weights", active).values())
+        for active in (architecture.sample().active, None)
+    ]
+    assert 0.35 < total[0] / total[1] < 0.5  # 2 of 5 operations, stem, preprocesses, classifier
 
 
 @pytest.mark.parametrize(
