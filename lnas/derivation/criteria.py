@@ -58,10 +58,14 @@ class Magnitude(SelectionCriterion):
 def magnitudes(architecture: Architecture) -> dict[str, Tensor]:
     """Return the noise-free gates of what is open and -inf elsewhere, (edges, ops) per cell type.
 
-    `space.derive` of them is the cell that a search would give now.
+    With edge normalisation they are multiplied by the edge's weight, as in PC-DARTS
+    (arXiv:1907.05737). `space.derive` of them is the cell that a search would give now.
     """
-    mask, gates = architecture.mask(), architecture.probabilities()
-    return {name: p.masked_fill(~mask[name], -torch.inf) for name, p in gates.items()}
+    mask, edges, result = architecture.mask(), architecture.edge_weights(), {}
+    for name, gates in architecture.probabilities().items():
+        weighed = gates * edges[name][:, None] if name in edges else gates
+        result[name] = weighed.masked_fill(~mask[name], -torch.inf)
+    return result
 
 
 @final

@@ -40,6 +40,7 @@ class SearchModule(LightningModule):
         space: What is searched.
         supernet: Builds the supernet: `supernet(space, num_classes=...)`.
         relaxation: Turns logits into gates; None is the softmax.
+        edge_normalization: Weigh the edges into each node by a softmax of logits of their own.
         strategy: How the levels alternate; None is the first-order alternation of DARTS.
         task: Builds the task: `task(num_classes)`.
         num_classes: Number of classes; the data module knows it.
@@ -68,6 +69,7 @@ class SearchModule(LightningModule):
         space: SearchSpace,
         supernet: Callable[[SearchSpace], Supernet] = ConvolutionalSupernet,
         relaxation: Relaxation | None = None,
+        edge_normalization: bool = False,
         strategy: SearchStrategy | None = None,
         task: Callable[[int], Task] = ImageClassification,
         num_classes: int = 10,
@@ -93,7 +95,7 @@ class SearchModule(LightningModule):
         with torch.random.fork_rng():
             torch.manual_seed(derive_seed(seed, "initial weights"))
             self.supernet = supernet(space, **options)
-        self.architecture = Architecture(space, relaxation or Softmax(), seed)
+        self.architecture = Architecture(space, relaxation or Softmax(), seed, edge_normalization)
         self.strategy = strategy or FirstOrder()
         self.task = task(num_classes)
         self.optimizer_factories = (weight_optimizer, architecture_optimizer)

@@ -1,5 +1,9 @@
 """Architecture: the logits of a search, and what has been decided about them already.
 
+Edge normalisation (Xu et al., "PC-DARTS", ICLR 2020, arXiv:1907.05737, equation 4) gives each edge
+a logit of its own; a softmax over the edges that enter a node weighs them. An edge without an open
+operation has no share. The edge logits start at 1e-3 times a standard normal, as released.
+
 A search may fix an edge to one operation (DARTS-PT, DSNAS' early fixing) or close an operation
 (pruning). Both are persistent buffers, applied where logits become gates, so that they hold under
 every relaxation: a fixed row is exactly one-hot, a closed entry exactly 0, and neither passes a
@@ -14,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lnas.errors import InputError
-from lnas.relaxations import Draw, GateSample, Relaxation
+from lnas.relaxations import Draw, GateSample, Relaxation, masked_softmax
 from lnas.seeds import generator
 from lnas.spaces import SearchSpace
 
@@ -26,15 +30,32 @@ class Architecture(nn.Module):
         space: The search space.
         relaxation: Turns logits into gates; it also says where they start.
         seed: Seed of the initial logits.
+        edge_normalization: Weigh the edges into each node by a softmax of their own logits.
+
+    Attributes:
+        logits: (edges, ops) per cell type.
+        edge_logits: (edges,) per cell type; empty without edge normalisation.
     """
 
-    def __init__(self, space: SearchSpace, relaxation: Relaxation, seed: int = 0) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        relaxation: Relaxation,
+        seed: int = 0,
+        edge_normalization: bool = False,
+    ) -> None:
         super().__init__()
         self.space = space
         self.relaxation = relaxation
         self.logits = nn.ParameterDict(
             relaxation.initial_logits(space, generator(seed, "logits", space.name))
         )
+        self.edge_logits = nn.ParameterDict()
+        if edge_normalization:
+            numbers = generator(seed, "edge logits", space.name)
+            for name in space.cell_types:
+                start = 1e-3 * torch.randn(len(space.edges), generator=numbers)
+                self.edge_logits[name] = nn.Parameter(start)
         shape = (len(space.edges), len(space.operations))
         self.fixed, self.closed, self.candidates = nn.Module(), nn.Module(), nn.Module()
         for name in space.cell_types:
@@ -66,6 +87,19 @@ class Architecture(nn.Module):
         """Return noise-free gates, (edges, ops) per cell type."""
         values = self.relaxation.probabilities(dict(self.logits.items()), self.mask())
         return {name: self._decided(name, gates) for name, gates in values.items()}
+
+    def edge_weights(self) -> dict[str, Tensor]:
+        """Return the share of each edge among those that enter its node, (edges,) per cell type.
+
+        Empty without edge normalisation.
+        """
+        sizes = [len(self.space.incoming(self.space.inputs + n)) for n in range(self.space.nodes)]
+        result = {}
+        for name, logits in self.edge_logits.items():
+            open_ = self.mask()[name].any(-1)
+            nodes = zip(logits.split(sizes), open_.split(sizes), strict=True)
+            result[name] = torch.cat([masked_softmax(*node) for node in nodes])
+        return result
 
     def entropy(self) -> dict[str, Tensor]:
         """Return the mean entropy of an edge's probabilities, in nats, a scalar per cell type."""
@@ -140,11 +174,14 @@ class Architecture(nn.Module):
     def hold(self) -> None:
         """Put the logits that nothing depends on back to 0; call it after each optimizer step.
 
-        These are the fixed rows, the closed entries and the operations that an edge does not offer.
+        These are the fixed rows, the closed entries and the operations that an edge does not offer,
+        and the logits of edges without an open operation.
         """
         for name, mask in self.mask().items():
             free = mask & (self.fixed.get_buffer(name)[:, None] < 0)
             self.logits[name].masked_fill_(~free, 0.0)
+            if name in self.edge_logits:
+                self.edge_logits[name].masked_fill_(~mask.any(-1), 0.0)
 
     def host_masks(self) -> dict[str, Tensor]:
         """Return `mask()` in host memory; a device is read once after each decision."""
@@ -166,6 +203,8 @@ class Architecture(nn.Module):
                 if sample.gates[name].dim() > 2 and active[name].dim() == 2:
                     active[name] = active[name].expand(sample.gates[name].shape)
         sample.active = active or None
+        if self.edge_logits:
+            sample.edges = self.edge_weights()
         return sample
 
     def _decided(self, cell_type: str, gates: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class Supernet(nn.Module, ABC):
         space: The search space.
         node_norm: Normalise the sum of each node, without scale and shift: what gates that do not
             sum up to 1 need.
+        partial_channels: K; only the first 1/K of a state's channels go through the operations of
+            an edge, the others around them (PC-DARTS: 4). 1: all.
 
     Attributes:
         cell_types_of_cells: Cell type of each searched cell, in order.
@@ -40,10 +42,12 @@ class Supernet(nn.Module, ABC):
     cell_types_of_cells: list[str]
     halvings: int
 
-    def __init__(self, space: SearchSpace, node_norm: bool = False) -> None:
+    def __init__(
+        self, space: SearchSpace, node_norm: bool = False, partial_channels: int = 1
+    ) -> None:
         super().__init__()
         self.space = space
-        self.extras = Extras(node_norm)
+        self.extras = Extras(node_norm, partial_channels)
         self._path: Path = "fused"
         self._draw: tuple[int | str, ...] | None = None
 

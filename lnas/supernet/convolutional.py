@@ -54,6 +54,7 @@ class DartsCell(nn.Module):
             channels,
             lambda edge: 2 if reduction and edge.source < 2 else 1,
             search=True,
+            extras=extras,
         )
         self.node_norms = extras.node_norms(space, channels)
 
@@ -100,6 +101,7 @@ class ConvolutionalSupernet(Supernet):
                 f"channels={channels}, layers={layers}, num_classes={num_classes}; "
                 "each must be at least 1"
             )
+        self.extras.check(channels)
         stem = stem_multiplier * channels
         self.stem = Stem(image_channels, stem)
         self.cells = nn.ModuleList()

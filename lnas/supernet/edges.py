@@ -10,6 +10,7 @@ from lnas.relaxations import CellGates
 from lnas.spaces import SearchSpace
 from lnas.spaces.base import Edge
 from lnas.supernet.base import Path
+from lnas.supernet.extras import Extras
 from lnas.supernet.fused import fused_states
 from lnas.supernet.reference import reference_states
 
@@ -23,6 +24,7 @@ class SearchEdges(nn.ModuleDict):
         channels: Channels of every state.
         stride: Stride of an edge.
         search: Pools are normalised; see `operations.build`.
+        extras: What the edges have beside the operations.
     """
 
     def __init__(
@@ -32,9 +34,11 @@ class SearchEdges(nn.ModuleDict):
         channels: int,
         stride: Callable[[Edge], int],
         search: bool,
+        extras: Extras,
     ) -> None:
         super().__init__()
-        self.space = space
+        self.space, self.extras = space, extras
+        channels //= extras.partial_channels
         self.strides = [stride(edge) for edge in space.edges]
         offered = space.candidates(cell_type).tolist()
         for edge, edge_stride, row in zip(space.edges, self.strides, offered, strict=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lnas.errors import InputError
 from lnas.operations import BatchNorm2d
 from lnas.spaces import SearchSpace
 
@@ -18,9 +19,27 @@ class Extras:
 
     Args:
         node_norm: Normalise the sum of each node.
+        partial_channels: K; 1/K of the channels go through the operations.
     """
 
     node_norm: bool = False
+    partial_channels: int = 1
+
+    def check(self, channels: int) -> None:
+        """Refuse numbers that do not go together.
+
+        Args:
+            channels: Channels of the first cell's nodes.
+
+        Raises:
+            InputError: They do not.
+        """
+        parts = self.partial_channels
+        if parts < 1 or channels % parts:
+            raise InputError(
+                f"partial_channels={parts} does not divide channels={channels}; "
+                "choose a divisor, 1 for all channels."
+            )
 
     def node_norms(self, space: SearchSpace, channels: int) -> nn.ModuleDict | None:
         """Return a non-affine normalisation for each node of a cell, named by its state."""

@@ -18,7 +18,8 @@ from lnas.operations.convolutional import DilatedConv, Pool, ReLUConv, Separable
 from lnas.operations.depthwise import depthwise, unphases
 from lnas.operations.reduction import FactorizedReduce
 from lnas.relaxations import CellGates
-from lnas.supernet.plan import Term, plan_of
+from lnas.supernet.partial import join
+from lnas.supernet.plan import Active, Term, plan_of
 from lnas.supernet.reference import empty, normalized
 from lnas.supernet.sources import Source, normalize, shares_statistics
 from lnas.supernet.weighted_sum import weighted_sum
@@ -35,10 +36,13 @@ def fused_states(
     run = _Run(edges, gates, norms, inputs[0])
     states = list(inputs)
     first = len(inputs)
-    for source, terms in enumerate(plan_of(edges, active)):
-        if source >= first:
-            states.append(run.node(source, states))
-        run.read(Source(states[source]), terms)
+    for number, terms in enumerate(plan_of(edges, active)):
+        if number >= first:
+            states.append(run.node(number, states))
+        source = Source(states[number], run.parts)
+        run.read(source, terms)
+        if run.parts > 1:
+            run.go_around(number, source, active)
     for node in range(len(states), first + edges.space.nodes):
         states.append(run.node(node, states))
     return states
@@ -52,6 +56,8 @@ class _Node:
         self.phased: list[Tensor] = []
         self.gates: list[Tensor] = []
         self.terms: list[Tensor] = []
+        self.around: list[Tensor] = []
+        self.around_gates: list[Tensor] = []
 
 
 class _Run:
@@ -61,13 +67,16 @@ class _Run:
         self, edges: "SearchEdges", gates: CellGates, norms: nn.ModuleDict | None, like: Tensor
     ) -> None:
         self.edges, self.norms = edges, norms
+        self.parts = edges.extras.partial_channels
         matrix = gates.gates if gates.edges is None else gates.gates * gates.edges[:, None]
         # Normalisation wants float32 scales for the half-precision states of autocast.
         half = like.dtype in (torch.bfloat16, torch.float16)
-        rows = matrix.to(torch.float32 if half else like.dtype).reshape(-1, 1)
+        kind = torch.float32 if half else like.dtype
+        rows = matrix.to(kind).reshape(-1, 1)
         self.scalars = rows.flatten().unbind()
         # Contiguous scales: see BatchNorm2d.
-        self.scales = rows.expand(-1, like.shape[1]).contiguous().unbind()
+        self.scales = rows.expand(-1, like.shape[1] // self.parts).contiguous().unbind()
+        self.edge_weights = None if gates.edges is None else gates.edges.to(kind).unbind()
         self.columns = matrix.shape[1]
         self.nodes: defaultdict[int, _Node] = defaultdict(_Node)
 
@@ -76,11 +85,18 @@ class _Run:
         node = self.nodes.pop(number, _Node())
         if node.phased:
             node.plain.append(unphases(weighted_sum(node.phased, [], [])))
-        if not node.plain and not node.terms:
+        summed = None
+        if node.plain or node.terms:
+            summed = weighted_sum(node.plain, node.gates, node.terms)
+        if node.around:
+            plain, weighed = ([], node.around) if node.around_gates else (node.around, [])
+            rest = weighted_sum(plain, node.around_gates, weighed)
+            summed = join(summed, rest, self.parts)
+        if summed is None:
             row = self.edges.space.incoming(number)[0]
             source = self.edges.space.edges[row].source
             return empty(states[source], self.edges.strides[row])
-        return normalized(self.norms, number, weighted_sum(node.plain, node.gates, node.terms))
+        return normalized(self.norms, number, summed)
 
     def read(self, source: Source, terms: tuple[Term, ...]) -> None:
         """Add what follows from one state to the nodes."""
@@ -109,6 +125,15 @@ class _Run:
             self.pools(source.pool(kind, stride), group)
         for group in dense.values():
             self.dense(source, group)
+
+    def go_around(self, number: int, source: Source, active: Active) -> None:
+        """Add the channels of a state that pass around the operations of its edges."""
+        for row, edge in enumerate(self.edges.space.edges):
+            if edge.source == number and (active is None or any(active[row])):
+                node = self.nodes[edge.target]
+                node.around.append(source.around(self.edges.strides[row]))
+                if self.edge_weights is not None:
+                    node.around_gates.append(self.edge_weights[row])
 
     def pools(self, pooled: Tensor, group: list[Term]) -> None:
         """Add pools of one kind on all edges of a source."""

@@ -33,7 +33,8 @@ class NasBench201Cell(nn.Module):
 
     def __init__(self, space: SearchSpace, channels: int, extras: Extras) -> None:
         super().__init__()
-        self.edges = SearchEdges(space, space.cell_types[0], channels, lambda edge: 1, search=False)
+        kind = space.cell_types[0]
+        self.edges = SearchEdges(space, kind, channels, lambda edge: 1, search=False, extras=extras)
         self.node_norms = extras.node_norms(space, channels)
 
     def forward(self, x: Tensor, gates: CellGates, path: Path) -> Tensor:
@@ -114,6 +115,7 @@ class NasBench201Supernet(Supernet):
                 f"channels={channels}, cells={cells}, num_classes={num_classes}; "
                 "each must be at least 1"
             )
+        self.extras.check(channels)
         self.stem = Stem(image_channels, channels)
         self.cells = nn.ModuleList()
         for stage in range(3):

@@ -51,7 +51,11 @@ Plan = tuple[tuple[Term, ...], ...]
 """The active terms that read each state, by the number of the state."""
 
 
-def plan_of(edges: "SearchEdges", active: tuple[tuple[bool, ...], ...] | None) -> Plan:
+Active = tuple[tuple[bool, ...], ...] | None
+"""Which operations of which edge are active, (edges, ops); None: all."""
+
+
+def plan_of(edges: "SearchEdges", active: Active) -> Plan:
     """Return the plan of a cell under a mask of active operations (None: all)."""
     structure = tuple(
         tuple(
@@ -81,7 +85,7 @@ def kind_of(operation: nn.Module) -> str:
 def _plan(
     edges: tuple[tuple[int, int], ...],
     structure: tuple[tuple[tuple[str, str] | None, ...], ...],
-    active: tuple[tuple[bool, ...], ...] | None,
+    active: Active,
 ) -> Plan:
     sources: list[list[Term]] = [[] for _ in range(max(source for _, source in edges) + 1)]
     for row, ((target, source), operations) in enumerate(zip(edges, structure, strict=True)):

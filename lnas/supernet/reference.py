@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lnas.relaxations import CellGates
+from lnas.supernet.partial import around, join, split
 
 if TYPE_CHECKING:
     from lnas.supernet.edges import SearchEdges
@@ -25,24 +26,41 @@ def reference_states(
         rows = space.incoming(node)
         terms = []
         for row in rows:
-            mixed = mixed_edge(edges, row, states[space.edges[row].source], gates)
-            if mixed is not None:
-                terms.append(mixed)
+            output = edge_output(edges, row, states[space.edges[row].source], gates)
+            if output is not None:
+                terms.append(output)
         source, stride = states[space.edges[rows[0]].source], edges.strides[rows[0]]
         states.append(normalized(norms, node, total(terms)) if terms else empty(source, stride))
     return states
 
 
-def mixed_edge(edges: "SearchEdges", row: int, x: Tensor, gates: CellGates) -> Tensor | None:
+def edge_output(edges: "SearchEdges", row: int, x: Tensor, gates: CellGates) -> Tensor | None:
     """Return the output of one edge, or None if none of its operations is active.
-
-    An inactive operation is not computed: its weights get no gradient, its statistics stand still.
 
     Args:
         edges: The edges of the cell.
         row: Row of the edge.
         x: State that the edge reads, (N, C, H, W).
         gates: The gates of this cell.
+    """
+    if gates.active is not None and not gates.active[row].any():
+        return None
+    parts = edges.extras.partial_channels
+    if parts == 1:
+        output = mixed_operations(edges, row, x, gates)
+    else:
+        first, rest = split(x, parts)
+        mixed = mixed_operations(edges, row, first, gates)
+        output = join(mixed, around(rest, edges.strides[row]), parts)
+    if output is not None and gates.edges is not None:
+        output = gates.edges[row] * output
+    return output
+
+
+def mixed_operations(edges: "SearchEdges", row: int, x: Tensor, gates: CellGates) -> Tensor | None:
+    """Return the weighted sum of an edge's active operations, or None if there is none.
+
+    An inactive operation is not computed: its weights get no gradient, its statistics stand still.
     """
     operations = edges.operations(row)
     mixed: Tensor | None = None
@@ -51,8 +69,6 @@ def mixed_edge(edges: "SearchEdges", row: int, x: Tensor, gates: CellGates) -> T
             continue
         term = gates.gates[row, column] * operations[name](x)
         mixed = term if mixed is None else mixed + term
-    if mixed is not None and gates.edges is not None:
-        mixed = gates.edges[row] * mixed
     return mixed
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 from lnas.operations import BatchNorm2d
 from lnas.operations.convolutional import pool
 from lnas.operations.depthwise import phases
+from lnas.supernet.partial import around, split
 
 
 class Source:
@@ -19,15 +20,22 @@ class Source:
 
     Args:
         state: The state, (N, C, H, W).
+        parts: Operations read the first 1/parts of its channels.
+
+    Attributes:
+        state: What operations read of it.
+        rest: The other channels.
     """
 
-    def __init__(self, state: Tensor) -> None:
-        self.state = state
+    def __init__(self, state: Tensor, parts: int = 1) -> None:
+        first, self.rest = split(state, parts)
+        self.state = state if parts == 1 else _dense(first)
         # Other devices have good kernels for dilated convolutions.
         self.phased = (
             state.device.type == "cpu" and state.shape[2] % 2 == 0 and state.shape[3] % 2 == 0
         )
         self._pools: dict[tuple[str, int], Tensor] = {}
+        self._around: dict[int, Tensor] = {}
 
     @cached_property
     def relu(self) -> Tensor:
@@ -54,6 +62,12 @@ class Source:
         if (kind, stride) not in self._pools:
             self._pools[kind, stride] = pool(self.state, kind, stride)
         return self._pools[kind, stride]
+
+    def around(self, stride: int) -> Tensor:
+        """The other channels, as they pass an edge of this stride."""
+        if stride not in self._around:
+            self._around[stride] = around(self.rest, stride)
+        return self._around[stride]
 
 
 def shares_statistics(norms: list[BatchNorm2d]) -> bool:

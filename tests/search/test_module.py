@@ -339,6 +339,17 @@ def test_images_that_do_not_fit_are_refused_before_the_first_batch(tiny, tmp_pat
         tiny.fit(tmp_path, data=tiny.data(**data))
 
 
+@pytest.mark.parametrize("strategy", [FirstOrder(), SecondOrder(), SecondOrder("exact"), Joint()])
+def test_edge_logits_are_searched_with_the_others(tiny, tmp_path, strategy):
+    module = tiny.module(edge_normalization=True, strategy=strategy)
+    start = {n: p.detach().clone() for n, p in module.architecture.named_parameters()}
+    assert set(start) == {"logits.cell", "edge_logits.cell"}
+    trainer = tiny.trainer(tmp_path)
+    trainer.fit(module, datamodule=tiny.data())
+    moved = dict(module.architecture.named_parameters())
+    assert not any(torch.equal(value, moved[name]) for name, value in start.items())
+
+
 def test_gates_that_need_normalised_nodes_are_refused_without(tiny, tmp_path):
     options = {"relaxation": ClippedReLU()}
     options["space"] = NasBench201Space([n for n in NasBench201Space().operations if n != "none"])

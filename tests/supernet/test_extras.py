@@ -14,6 +14,8 @@ NETS = {
 }
 OPTIONS = {
     "node_norm": {"node_norm": True},
+    "partial_channels": {"partial_channels": 2},
+    "all": {"node_norm": True, "partial_channels": 4},
 }
 SAMPLES = {
     "plain": {},
