@@ -1,4 +1,4 @@
-"""Anneal: lead a number of the relaxation along a schedule of search progress.
+"""Anneal: lead a number of the relaxation or the supernet along a schedule of search progress.
 
 What changes what the network computes is a buffer, so the annealed value is in every checkpoint;
 the schedule itself is recomputed from progress.
@@ -15,13 +15,14 @@ from lnas.search import SearchCallback, SearchModule
 
 @final
 class Anneal(SearchCallback):
-    """Writes `schedule(progress)` into a buffer of the relaxation at the start of each epoch.
+    """Writes `schedule(progress)` into a buffer at the start of each epoch.
 
     Progress is (epoch + 1) / epochs by default, as in SNAS's released code, whose first value lies
     one epoch below the schedule's start and whose last epoch runs at its end.
 
     Args:
-        attribute: Name of the buffer, e.g. "temperature".
+        attribute: Name of the buffer: what the relaxation or the supernet lists as annealable, e.g.
+            "temperature" or "auxiliary_skip".
         schedule: Value over progress.
         reach: Which epochs meet the ends: "end", the last one only, at (epoch + 1) / epochs, as
             SNAS; "both", the first and the last, at epoch / (epochs - 1), as PR-DARTS; or "start",
@@ -39,13 +40,15 @@ class Anneal(SearchCallback):
         return f"Anneal({self.attribute})"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse an attribute that the relaxation does not offer for annealing."""
+        """Refuse an attribute that nothing offers for annealing."""
         assert isinstance(pl_module, SearchModule)
-        relaxation = pl_module.architecture.relaxation
-        if self.attribute not in relaxation.annealable:
+        relaxation, supernet = pl_module.architecture.relaxation, pl_module.supernet
+        offered = [*relaxation.annealable, *supernet.annealable]
+        if self.attribute not in offered:
             raise InputError(
-                f"{type(relaxation).__name__} has no {self.attribute!r} to anneal; "
-                f"choose one of {list(relaxation.annealable)}."
+                f"{type(relaxation).__name__} has no {self.attribute!r} to anneal, nor has "
+                f"{type(supernet).__name__} as it is; choose one of {offered}, or give the "
+                "supernet a number to start from."
             )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -57,8 +60,9 @@ class Anneal(SearchCallback):
             "end": (epoch + 1) / epochs,
             "both": epoch / max(epochs - 1, 1),
         }[self.reach]
-        buffer = getattr(pl_module.architecture.relaxation, self.attribute)
-        buffer.fill_(self.schedule(progress))
+        relaxation = pl_module.architecture.relaxation
+        owner = relaxation if self.attribute in relaxation.annealable else pl_module.supernet
+        getattr(owner, self.attribute).fill_(self.schedule(progress))
         self._value = float(self.schedule(progress))
 
     def signals(self) -> dict[str, float]:

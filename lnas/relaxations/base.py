@@ -49,6 +49,8 @@ class GateSample:
         edges: Weights of whole edges, (edges,) or (cells, edges). None or left out: all 1.
         log_probability: Logarithm of the probability (density) of what was drawn, in nats, (edges,)
             or (cells, edges) per cell type; None for relaxations without noise.
+        derived: The gates are those of a derived child; a supernet leaves out what only helps a
+            search (auxiliary skips).
     """
 
     def __init__(
@@ -57,22 +59,26 @@ class GateSample:
         active: Mapping[str, Tensor] | None = None,
         edges: Mapping[str, Tensor] | None = None,
         log_probability: Mapping[str, Tensor] | None = None,
+        derived: bool = False,
     ) -> None:
         self.gates = dict(gates)
         self.active = None if active is None else dict(active)
         self.edges = None if edges is None else dict(edges)
+        self.derived = derived
         self._log_probability = None if log_probability is None else dict(log_probability)
 
     @classmethod
     def child(cls, choices: Mapping[str, Tensor]) -> "GateSample":
         """Return the gates under which a supernet computes a derived child.
 
-        What was not chosen is not computed, and edges without a choice are absent.
+        What was not chosen is not computed, edges without a choice are absent, and what a derived
+        network does not have (auxiliary skips) is left out.
 
         Args:
             choices: Per cell type, (edges, ops) of 0 and 1, e.g. of `space.one_hot`.
         """
-        return cls(choices, {name: table.cpu() != 0 for name, table in choices.items()})
+        active = {name: table.cpu() != 0 for name, table in choices.items()}
+        return cls(choices, active, derived=True)
 
     @classmethod
     def of(cls, sample: "GateSample | Mapping[str, Tensor]") -> "GateSample":

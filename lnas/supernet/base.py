@@ -15,13 +15,15 @@ from torch import Tensor, nn
 
 from lnas.errors import InputError
 from lnas.operations.convolutional import Noise
-from lnas.relaxations import GateSample
+from lnas.relaxations import CellGates, GateSample
 from lnas.seeds import generator
 from lnas.spaces import SearchSpace
+from lnas.supernet.auxiliary import with_auxiliary
 from lnas.supernet.extras import Extras
 from lnas.tasks import Output, State
 
 Path = Literal["fused", "reference"]
+NUMBERS = ("auxiliary_skip",)
 
 
 class Supernet(nn.Module, ABC):
@@ -33,6 +35,8 @@ class Supernet(nn.Module, ABC):
             sum up to 1 need.
         partial_channels: K; only the first 1/K of a state's channels go through the operations of
             an edge, the others around them (PC-DARTS: 4). 1: all.
+        auxiliary_skip: Weight of an auxiliary skip on each edge (DARTS-: 1, annealed to 0). None:
+            there is none.
 
     Attributes:
         cell_types_of_cells: Cell type of each searched cell, in order.
@@ -41,13 +45,19 @@ class Supernet(nn.Module, ABC):
 
     cell_types_of_cells: list[str]
     halvings: int
+    auxiliary_skip: Tensor | None
 
     def __init__(
-        self, space: SearchSpace, node_norm: bool = False, partial_channels: int = 1
+        self,
+        space: SearchSpace,
+        node_norm: bool = False,
+        partial_channels: int = 1,
+        auxiliary_skip: float | None = None,
     ) -> None:
         super().__init__()
         self.space = space
-        self.extras = Extras(node_norm, partial_channels)
+        self.extras = Extras(node_norm, partial_channels, auxiliary_skip is not None)
+        self._register_number("auxiliary_skip", auxiliary_skip)
         self._path: Path = "fused"
         self._draw: tuple[int | str, ...] | None = None
 
@@ -65,6 +75,11 @@ class Supernet(nn.Module, ABC):
             sample: Gates per cell type, (edges, ops) or (cells, edges, ops).
             state: What a recurrent supernet carries from batch to batch.
         """
+
+    @property
+    def annealable(self) -> tuple[str, ...]:
+        """Names of the buffers that a callback may anneal: the numbers that this supernet has."""
+        return tuple(name for name in NUMBERS if getattr(self, name, None) is not None)
 
     @property
     def normalizes_nodes(self) -> bool:
@@ -95,6 +110,24 @@ class Supernet(nn.Module, ABC):
     def set_draw(self, *parts: int | str) -> None:
         """Make the noise operation of the next forwards a pure function of `parts`."""
         self._draw = parts
+
+    def _register_number(self, name: str, value: float | None) -> None:
+        """Keep a number that may be annealed in checkpoints; None leaves no trace in them."""
+        number = None if value is None else torch.tensor(float(value), dtype=torch.float64)
+        self.register_buffer(name, number)
+
+    def _cell_gates(self, sample: GateSample, cell_type: str, index: int) -> CellGates:
+        """Return the gates of a cell with what the extras add to them.
+
+        Args:
+            sample: The gates of the pass.
+            cell_type: Type of the cell.
+            index: Position of the cell among those of its type.
+        """
+        gates = sample.cell(cell_type, index)
+        if self.auxiliary_skip is not None:
+            gates = with_auxiliary(gates, self.auxiliary_skip, sample.derived)
+        return gates
 
     def _prepare(self, inputs: Tensor) -> Tensor:
         """Bring images into the layout of the path, and noise operations to their start."""

@@ -9,6 +9,7 @@ from lnas.operations import build
 from lnas.relaxations import CellGates
 from lnas.spaces import SearchSpace
 from lnas.spaces.base import Edge
+from lnas.supernet.auxiliary import AUXILIARY
 from lnas.supernet.base import Path
 from lnas.supernet.extras import Extras
 from lnas.supernet.fused import fused_states
@@ -17,6 +18,9 @@ from lnas.supernet.reference import reference_states
 
 class SearchEdges(nn.ModuleDict):
     """Edge name -> operation name -> module, for what each edge offers; *none* has no module.
+
+    Attributes:
+        names: Names of the columns of the gates: the operations, then the auxiliary skip.
 
     Args:
         space: The search space.
@@ -38,6 +42,7 @@ class SearchEdges(nn.ModuleDict):
     ) -> None:
         super().__init__()
         self.space, self.extras = space, extras
+        self.names = (*space.operations, AUXILIARY) if extras.auxiliary_skip else space.operations
         channels //= extras.partial_channels
         self.strides = [stride(edge) for edge in space.edges]
         offered = space.candidates(cell_type).tolist()
@@ -49,6 +54,9 @@ class SearchEdges(nn.ModuleDict):
                     if is_offered and name != "none"
                 }
             )
+            if extras.auxiliary_skip:
+                skip = build("skip_connect", channels, edge_stride, affine=False, search=search)
+                self.operations(len(self) - 1)[AUXILIARY] = skip
 
     def operations(self, row: int) -> nn.ModuleDict:
         """Return the operations of the edge in `row`."""

@@ -20,10 +20,12 @@ class Extras:
     Args:
         node_norm: Normalise the sum of each node.
         partial_channels: K; 1/K of the channels go through the operations.
+        auxiliary_skip: Each edge has an auxiliary skip.
     """
 
     node_norm: bool = False
     partial_channels: int = 1
+    auxiliary_skip: bool = False
 
     def check(self, channels: int) -> None:
         """Refuse numbers that do not go together.

@@ -139,7 +139,7 @@ class NasBench201Supernet(Supernet):
         searched = 0
         for cell in self.cells:
             if isinstance(cell, NasBench201Cell):
-                x = cell(x, gates.cell(self.space.cell_types[0], searched), self.path)
+                x = cell(x, self._cell_gates(gates, self.space.cell_types[0], searched), self.path)
                 searched += 1
             else:
                 x = cell(x)

@@ -60,7 +60,7 @@ def plan_of(edges: "SearchEdges", active: Active) -> Plan:
     structure = tuple(
         tuple(
             (name, kind_of(operations[name])) if name in operations else None
-            for name in edges.space.operations
+            for name in edges.names
         )
         for operations in (edges.operations(row) for row in range(len(edges.space.edges)))
     )

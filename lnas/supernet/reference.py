@@ -64,7 +64,7 @@ def mixed_operations(edges: "SearchEdges", row: int, x: Tensor, gates: CellGates
     """
     operations = edges.operations(row)
     mixed: Tensor | None = None
-    for column, name in enumerate(edges.space.operations):
+    for column, name in enumerate(edges.names):
         if name not in operations or (gates.active is not None and not gates.active[row, column]):
             continue
         term = gates.gates[row, column] * operations[name](x)

@@ -15,7 +15,8 @@ NETS = {
 OPTIONS = {
     "node_norm": {"node_norm": True},
     "partial_channels": {"partial_channels": 2},
-    "all": {"node_norm": True, "partial_channels": 4},
+    "auxiliary_skip": {"auxiliary_skip": 0.7},
+    "all": {"node_norm": True, "partial_channels": 4, "auxiliary_skip": 0.7},
 }
 SAMPLES = {
     "plain": {},
