@@ -21,7 +21,7 @@ HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 WITHIN = {
     ("files", "errors"), ("schedules", "errors"), ("genotype", "errors"), ("genotype", "files"),
     ("relaxations", "spaces"), ("search", "derivation"), ("spaces", "operations"),
-    ("networks", "supernet"), ("costs", "networks"), ("costs", "supernet"), ("tasks", "data"),
+    ("networks", "supernet"), ("costs", "networks"), ("costs", "supernet"), ("data", "tasks"),
 }  # fmt: skip
 WITHOUT_LIGHTNING = {
     "genotype", "schedules", "spaces", "operations", "relaxations", "supernet", "networks", "costs",

@@ -52,7 +52,7 @@ def test_own_callback_lowers_the_entropy_and_is_logged(tmp_path):
         def adam(parameters):
             return torch.optim.Adam(parameters, lr=0.1)
 
-        module = SearchModule(space, supernet, num_classes=10, architecture_optimizer=adam)
+        module = SearchModule(space, supernet, architecture_optimizer=adam)
         trainer = Trainer(
             max_epochs=2, accelerator="cpu", devices=1, logger=MetricsCsv(folder),
             default_root_dir=folder, callbacks=[ConstantSchedule(1), *callbacks],

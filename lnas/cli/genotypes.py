@@ -176,7 +176,7 @@ def _cost(genotype: Genotype) -> str:
     from lnas.costs import network_cost
     from lnas.networks import build
 
-    cost = network_cost(build(genotype), (3, 32, 32))
+    cost = network_cost(build(genotype))
     return (
         f"32x32 images, 10 classes: {cost.parameters:,} parameters, "
         f"{cost.multiply_adds:,} multiply-adds"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lnas.networks.cells import all_computed
+from lnas.tasks import Examples, ImageExamples
 
 
 @dataclass(frozen=True)
@@ -24,28 +25,28 @@ class Cost:
 
     Args:
         parameters: Number of trainable numbers, without an auxiliary head.
-        multiply_adds: Multiply-adds for one image.
+        multiply_adds: Multiply-adds for one example, e.g. one image.
     """
 
     parameters: int
     multiply_adds: int
 
 
-def network_cost(network: nn.Module, image_shape: tuple[int, int, int] = (3, 32, 32)) -> Cost:
+def network_cost(network: nn.Module, examples: Examples | None = None) -> Cost:
     """Count a derived network.
 
     Args:
-        network: Any network that takes images; it is not changed.
-        image_shape: (channels, H, W) of an image.
+        network: Any derived network; it is not changed.
+        examples: What the data looks like; None: CIFAR-10's images.
     """
     parameters = sum(
         parameter.numel()
         for name, parameter in network.named_parameters()
         if not name.startswith("auxiliary.")
     )
-    images = torch.empty(1, *image_shape, device="meta")
+    inputs = (examples or ImageExamples()).inputs()
     with all_computed(network):
-        return Cost(parameters, multiply_adds(network, images))
+        return Cost(parameters, multiply_adds(network, inputs))
 
 
 def multiply_adds(module: nn.Module, *inputs: object) -> int:

@@ -20,6 +20,7 @@ from lnas.data.augmentation import Augmentation, Cutout, MapStyle, View
 from lnas.data.splits import Streams, check_fractions, split
 from lnas.data.streams import StreamLoader, check_batch
 from lnas.errors import InputError
+from lnas.tasks import ImageExamples
 
 
 class StreamData(LightningDataModule, ABC):
@@ -127,6 +128,11 @@ class StreamData(LightningDataModule, ABC):
             InputError: The batch exceeds a stream, or a stream is empty.
         """
         return self._streams
+
+    @property
+    def examples(self) -> ImageExamples:
+        """What a network has to know of the data."""
+        return ImageExamples(self.num_classes, self.image_shape)
 
     @property
     def split_hash(self) -> str:

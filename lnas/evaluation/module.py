@@ -24,7 +24,15 @@ from lnas.networks import CifarNetwork, Network, unused_parameters
 from lnas.schedules import Cosine, Schedule
 from lnas.seeds import derive_seed
 from lnas.spaces import zoo
-from lnas.tasks import Batch, ImageClassification, Output, State, Task
+from lnas.tasks import (
+    Batch,
+    Examples,
+    ImageClassification,
+    ImageExamples,
+    Output,
+    State,
+    Task,
+)
 
 
 class EvaluationModule(LightningModule):
@@ -32,10 +40,9 @@ class EvaluationModule(LightningModule):
 
     Args:
         genotype: What was derived: a genotype, its file, or a published one's name.
-        network: Builds the network: `network(genotype, num_classes=...)`.
-        num_classes: Number of classes; the data module knows it.
-        image_shape: (channels, height, width) of an image; the data module knows it.
-        task: Builds the task: `task(num_classes)`; holds label smoothing and auxiliary weight.
+        network: Builds the network: `network(genotype, **examples.network_options())`.
+        examples: What the data looks like, as the data module says; None: CIFAR-10's images.
+        task: Builds the task: `task(examples.classes)`; it holds what regularises the loss.
         optimizer: Builds the optimizer of all parameters.
         learning_rate: Learning rate as a function of progress, set at the start of each epoch
             (progress = epoch / epochs); None is half a cosine from the optimizer's rate to 0.
@@ -53,8 +60,7 @@ class EvaluationModule(LightningModule):
         # Any: given `Genotype | str`, the command line would read the file by itself, as YAML.
         genotype: Any,
         network: Callable[[Genotype], Network] = CifarNetwork,
-        num_classes: int = 10,
-        image_shape: tuple[int, int, int] = (3, 32, 32),
+        examples: Examples | None = None,
         task: Callable[[int], Task] = ImageClassification,
         optimizer: OptimizerCallable = lambda parameters: torch.optim.SGD(
             parameters, lr=0.025, momentum=0.9, weight_decay=3e-4
@@ -71,15 +77,12 @@ class EvaluationModule(LightningModule):
             raise InputError(f"gradient_clip is {gradient_clip}; choose a norm, or 0 for none.")
         found = genotype if isinstance(genotype, Genotype) else zoo.find(str(genotype))
         self.genotype: Genotype = found
-        options = {"num_classes": num_classes}
-        if image_shape[0] != 3:  # only then must the network know of other images than RGB
-            options["image_channels"] = image_shape[0]
+        self.examples = examples or ImageExamples()
         with _seeded(derive_seed(seed, "initial weights")):
-            self.network = network(self.genotype, **options)
-        self.task = task(num_classes)
+            self.network = network(self.genotype, **self.examples.network_options())
+        self.task = task(self.examples.classes)
         self.optimizer_factory = optimizer
         self.learning_rate = learning_rate
-        self.image_shape = image_shape
         self.drop_path = drop_path
         self.gradient_clip = gradient_clip
         self.seed = seed
@@ -88,9 +91,9 @@ class EvaluationModule(LightningModule):
         self.test_metrics = self.task.metrics()
         self._held_out: dict[str, float] = {}
         self._state: State = None
-        # A cell may hold operations that do not reach the output: no gradient to wait for. Images
-        # of a wrong size are refused here as well.
-        unused = unused_parameters(self.network, image_shape)
+        # A cell may hold operations that do not reach the output: no gradient to wait for. Data
+        # that the network cannot take is refused here as well.
+        unused = unused_parameters(self.network, self.examples)
         self._ddp_params_and_buffers_to_ignore = [f"network.{name}" for name in unused]
 
     def configure_optimizers(self) -> Optimizer:
@@ -180,7 +183,7 @@ class EvaluationModule(LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the final result and what the network costs, for the run card."""
         row = {f"eval/test_{name}": value for name, value in self.test_metrics.compute().items()}
-        cost = network_cost(self.network, self.image_shape)
+        cost = network_cost(self.network, self.examples)
         row |= {"eval/parameters": cost.parameters, "eval/multiply_adds": cost.multiply_adds}
         log_row(self.trainer, {"eval/step": self.trainer.global_step, **row})
 

@@ -1,7 +1,7 @@
 """Derived networks: what a genotype becomes to be trained from scratch."""
 
 from lnas.networks.base import Network
-from lnas.networks.building import build
+from lnas.networks.building import build, build_small
 from lnas.networks.cifar import CifarNetwork
 from lnas.networks.imagenet import ImageNetNetwork
 from lnas.networks.nasbench201 import NasBench201Network
@@ -13,5 +13,6 @@ __all__ = [
     "NasBench201Network",
     "Network",
     "build",
+    "build_small",
     "unused_parameters",
 ]

@@ -11,8 +11,11 @@ from lnas.networks.nasbench201 import NasBench201Network
 _NETWORKS: dict[str, type[Network]] = {"darts": CifarNetwork, "nasbench201": NasBench201Network}
 
 
+SMALL = {"darts": {"channels": 4}, "nasbench201": {"channels": 4}}
+
+
 def build(genotype: Genotype, **options: Any) -> Network:
-    """Build the network for small images of the genotype's space.
+    """Build the usual network of the genotype's space.
 
     Args:
         genotype: The cells.
@@ -23,7 +26,20 @@ def build(genotype: Genotype, **options: Any) -> Network:
     """
     if genotype.space not in _NETWORKS:
         raise InputError(
-            f"There is no network for images of the space {genotype.space}; "
+            f"There is no network of the space {genotype.space}; "
             f"use a genotype of {' or '.join(_NETWORKS)}."
         )
     return _NETWORKS[genotype.space](genotype, **options)
+
+
+def build_small(genotype: Genotype, **options: Any) -> Network:
+    """Build the usual network with as little in it as shows that the genotype can be built.
+
+    Args:
+        genotype: The cells.
+        options: What the data asks for, see `Examples.network_options`.
+
+    Raises:
+        InputError: As for `build`.
+    """
+    return build(genotype, **SMALL.get(genotype.space, {}), **options)

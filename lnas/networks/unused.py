@@ -9,14 +9,15 @@ from torch import nn
 from torch.func import functional_call
 
 from lnas.networks.base import Network
+from lnas.tasks import Examples
 
 
-def unused_parameters(network: Network, image_shape: tuple[int, int, int]) -> list[str]:
+def unused_parameters(network: Network, examples: Examples) -> list[str]:
     """Return the names of parameters that get no gradient in training; computes nothing.
 
     Args:
         network: Any derived network; it is not changed.
-        image_shape: (channels, H, W) of an image.
+        examples: What the data looks like.
     """
     state: dict[str, torch.Tensor] = {
         name: torch.empty_like(value, device="meta") for name, value in network.named_buffers()
@@ -29,8 +30,7 @@ def unused_parameters(network: Network, image_shape: tuple[int, int, int]) -> li
     rate, network.drop_path = network.drop_path, 0.0
     network.train()
     try:
-        images = torch.empty(2, *image_shape, device="meta")
-        output = functional_call(network, {**state, **parameters}, (images,))
+        output = functional_call(network, {**state, **parameters}, (examples.inputs(2),))
         loss = output.logits.sum()
         if output.auxiliary is not None:
             loss = loss + output.auxiliary.sum()

@@ -116,11 +116,10 @@ class RunCli(LightningCLI):
             )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Link what belongs together: the seed, the genotype, the number of classes."""
+        """Link what belongs together: the seed, the genotype, what the data looks like."""
         parser.link_arguments("seed", "model.seed")
         parser.link_arguments("seed", "data.init_args.seed")
-        parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
-        parser.link_arguments("data.image_shape", "model.image_shape", apply_on="instantiate")
+        parser.link_arguments("data.examples", "model.examples", apply_on="instantiate")
         if self.evaluates:
             parser.link_arguments("genotype", "model.genotype")
             parser.link_arguments("genotype", "data.init_args.evaluation", compute_fn=bool)

@@ -9,10 +9,9 @@ from torch.optim import Optimizer
 
 from lnas.derivation import magnitudes
 from lnas.errors import InputError
-from lnas.networks import build
-from lnas.operations.sizes import check_halvings
+from lnas.networks import build_small
 from lnas.search.streams import ArchitectureStream
-from lnas.tasks import Batch
+from lnas.tasks import Batch, Examples
 
 if TYPE_CHECKING:
     from lnas.search.module import SearchModule
@@ -152,27 +151,25 @@ def held_out_loader(module: "SearchModule") -> Iterable[Batch]:
 
 @torch.no_grad()
 def check_derivation(module: "SearchModule") -> None:
-    """Do once, on made-up images, what a search ends with: derive, build the network, run it.
+    """Do once, on made-up examples, what a search ends with: derive, build the network, run it.
 
     Raises:
-        InputError: The images do not fit, or what would be derived cannot be built.
+        InputError: The examples do not fit, or what would be derived cannot be built.
     """
     genotype = module.space.derive(magnitudes(module.architecture))
     module.space.validate(genotype)
-    shape = getattr(getattr(module.trainer, "datamodule", None), "image_shape", None)
-    if shape is None:
+    examples = getattr(getattr(module.trainer, "datamodule", None), "examples", None)
+    if not isinstance(examples, Examples):
         return
-    check_halvings(shape[1], shape[2], module.supernet.halvings)
-    images = torch.zeros(2, *shape).to(next(module.supernet.parameters()))
-    batch = (images, torch.zeros(2, dtype=torch.long, device=images.device))
-    small = {"channels": 4, "num_classes": module.num_classes, "image_channels": shape[0]}
+    batch = examples.batch(2, next(module.supernet.parameters()))
     with torch.random.fork_rng():
-        network = build(genotype, **small).to(images)
+        network = build_small(genotype, **examples.network_options())
     try:
         module.run(batch, "held_out", module.sample("check"))
-        network.eval()(images)
+        network.eval()(examples.inputs(2, next(network.parameters())))
     except RuntimeError as error:
+        fitting = ", ".join(f"{name}={n}" for name, n in examples.network_options().items())
         raise InputError(
-            f"Images of shape {tuple(shape)} do not pass through {type(module.supernet).__name__}: "
-            f"{str(error).splitlines()[0]}; give the supernet's image_channels and num_classes."
+            f"{examples} do not pass through {type(module.supernet).__name__}: "
+            f"{str(error).splitlines()[0]}; build the supernet with {fitting}."
         ) from error

@@ -30,7 +30,16 @@ from lnas.search.streams import ArchitectureStream, to_device
 from lnas.seeds import derive_seed
 from lnas.spaces import SearchSpace
 from lnas.supernet import Architecture, ConvolutionalSupernet, Supernet
-from lnas.tasks import Batch, ImageClassification, Output, Role, State, Task
+from lnas.tasks import (
+    Batch,
+    Examples,
+    ImageClassification,
+    ImageExamples,
+    Output,
+    Role,
+    State,
+    Task,
+)
 
 
 class SearchModule(LightningModule):
@@ -38,13 +47,12 @@ class SearchModule(LightningModule):
 
     Args:
         space: What is searched.
-        supernet: Builds the supernet: `supernet(space, num_classes=...)`.
+        supernet: Builds the supernet: `supernet(space, **examples.network_options())`.
         relaxation: Turns logits into gates; None is the softmax.
         edge_normalization: Weigh the edges into each node by a softmax of logits of their own.
         strategy: How the levels alternate; None is the first-order alternation of DARTS.
-        task: Builds the task: `task(num_classes)`.
-        num_classes: Number of classes; the data module knows it.
-        image_shape: (channels, height, width) of an image; the data module knows it.
+        task: Builds the task: `task(examples.classes)`.
+        examples: What the data looks like, as the data module says; None: CIFAR-10's images.
         weight_optimizer: Builds the optimizer of the weights.
         architecture_optimizer: Builds the optimizer of the architecture.
         weight_schedule: Learning rate of the weights as a function of progress, set at the start
@@ -72,8 +80,7 @@ class SearchModule(LightningModule):
         edge_normalization: bool = False,
         strategy: SearchStrategy | None = None,
         task: Callable[[int], Task] = ImageClassification,
-        num_classes: int = 10,
-        image_shape: tuple[int, int, int] = (3, 32, 32),
+        examples: Examples | None = None,
         weight_optimizer: OptimizerCallable = lambda parameters: torch.optim.SGD(
             parameters, lr=0.025, momentum=0.9, weight_decay=3e-4
         ),
@@ -88,16 +95,14 @@ class SearchModule(LightningModule):
         super().__init__()
         checks.check_clip(gradient_clip)
         self.automatic_optimization = False
-        self.space, self.num_classes, self.seed = space, num_classes, seed
-        options = {"num_classes": num_classes}
-        if image_shape[0] != 3:  # only then must the supernet know of other images than RGB
-            options["image_channels"] = image_shape[0]
+        self.space, self.seed = space, seed
+        examples = examples or ImageExamples()
         with torch.random.fork_rng():
             torch.manual_seed(derive_seed(seed, "initial weights"))
-            self.supernet = supernet(space, **options)
+            self.supernet = supernet(space, **examples.network_options())
         self.architecture = Architecture(space, relaxation or Softmax(), seed, edge_normalization)
         self.strategy = strategy or FirstOrder()
-        self.task = task(num_classes)
+        self.task = task(examples.classes)
         self.optimizer_factories = (weight_optimizer, architecture_optimizer)
         self.schedules = [weight_schedule, architecture_schedule]
         self.gradient_clip = gradient_clip

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lnas.errors import InputError
+from lnas.operations import check_halvings
 from lnas.operations.convolutional import Noise
 from lnas.relaxations import CellGates, GateSample
 from lnas.seeds import generator
@@ -130,7 +131,8 @@ class Supernet(nn.Module, ABC):
         return gates
 
     def _prepare(self, inputs: Tensor) -> Tensor:
-        """Bring images into the layout of the path, and noise operations to their start."""
+        """Check the size of images, bring them into the path's layout, start noise operations."""
+        check_halvings(inputs.shape[-2], inputs.shape[-1], self.halvings)
         if self._draw is not None:
             for name, module in self.named_modules():
                 if isinstance(module, Noise):

@@ -2,12 +2,15 @@
 
 from lnas.tasks.base import Batch, NetworkCall, Output, Role, State, Task
 from lnas.tasks.classification import ImageClassification
+from lnas.tasks.examples import Examples, ImageExamples
 from lnas.tasks.metrics import EpochMetrics
 
 __all__ = [
     "Batch",
     "EpochMetrics",
+    "Examples",
     "ImageClassification",
+    "ImageExamples",
     "NetworkCall",
     "Output",
     "Role",

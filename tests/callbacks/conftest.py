@@ -10,6 +10,7 @@ from lnas.loggers import MetricsCsv
 from lnas.search import SearchModule
 from lnas.spaces import DartsSpace
 from lnas.supernet import ConvolutionalSupernet
+from lnas.tasks import ImageExamples
 
 QUIET = [
     "ignore:.*does not have many workers",
@@ -39,7 +40,7 @@ def small_module():
         space = DartsSpace(("none", "skip_connect", "avg_pool_3x3", "sep_conv_3x3"), nodes=nodes)
         return SearchModule(
             space, lambda s, num_classes: ConvolutionalSupernet(s, 4, 3, num_classes),
-            num_classes=4, seed=3,
+            examples=ImageExamples(4), seed=3,
         )  # fmt: skip
 
     return make

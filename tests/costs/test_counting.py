@@ -11,6 +11,7 @@ from lnas.genotype import Genotype
 from lnas.networks import CifarNetwork, ImageNetNetwork, NasBench201Network
 from lnas.spaces import DartsSpace
 from lnas.supernet import ConvolutionalSupernet
+from lnas.tasks import ImageExamples
 
 DARTS_V2 = Genotype(
     "darts",
@@ -36,7 +37,9 @@ def test_darts_has_its_multiply_adds_on_cifar_and_imagenet():
         cifar = CifarNetwork(DARTS_V2, auxiliary=True)
         imagenet = ImageNetNetwork(DARTS_V2, auxiliary=True)
     assert network_cost(cifar) == Cost(3_349_342, 528_359_040)
-    assert network_cost(imagenet, (3, 224, 224)) == Cost(4_718_752, 529_911_552)
+    assert network_cost(imagenet, ImageExamples(shape=(3, 224, 224))) == Cost(
+        4_718_752, 529_911_552
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,8 +111,8 @@ def test_counting_changes_nothing():
     network.cells[0].eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     modes = [module.training for module in network.modules()]
-    first = network_cost(network, (3, 8, 8))
-    assert network_cost(network, (3, 8, 8)) == first
+    first = network_cost(network, ImageExamples(shape=(3, 8, 8)))
+    assert network_cost(network, ImageExamples(shape=(3, 8, 8))) == first
     assert [module.training for module in network.modules()] == modes
     after = network.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)

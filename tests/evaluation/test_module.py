@@ -12,7 +12,7 @@ from lnas.evaluation import EvaluationModule
 from lnas.loggers import read_rows
 from lnas.networks import CifarNetwork
 from lnas.schedules import Cosine, Exponential
-from lnas.tasks import ImageClassification
+from lnas.tasks import ImageClassification, ImageExamples
 
 
 def sgd(parameters):
@@ -25,14 +25,15 @@ def with_auxiliary_head(genotype, num_classes):
 
 def test_training_is_the_plain_loop(tiny, tmp_path):
     shape = (3, 32, 32)  # an auxiliary head needs them
+    examples = ImageExamples(4, shape)
     data = tiny.data()
     data._train.images = torch.randn(40, *shape, generator=torch.Generator().manual_seed(1))
     module = tiny.module(
-        network=with_auxiliary_head, image_shape=shape, optimizer=sgd, gradient_clip=0.5,
+        network=with_auxiliary_head, examples=examples, optimizer=sgd, gradient_clip=0.5,
         task=lambda classes: ImageClassification(classes, 0.1, 0.3),
         learning_rate=Cosine(0.1, 0.0),
     )  # fmt: skip
-    other = tiny.module(network=with_auxiliary_head, image_shape=shape)
+    other = tiny.module(network=with_auxiliary_head, examples=examples)
     assert all(
         torch.equal(a, b) for a, b in zip(module.parameters(), other.parameters(), strict=True)
     )
@@ -102,7 +103,7 @@ def test_the_test_set_is_read_once_and_gives_the_last_row(tiny, tmp_path):
     assert row["eval/test_accuracy"] == pytest.approx(right)
     loss = functional.cross_entropy(scores, data._test.labels).item()
     assert row["eval/test_loss"] == pytest.approx(loss, rel=1e-5)
-    cost = network_cost(module.network, (3, 8, 8))
+    cost = network_cost(module.network, tiny.EXAMPLES)
     assert (row["eval/parameters"], row["eval/multiply_adds"]) == (
         cost.parameters, cost.multiply_adds
     )  # fmt: skip
@@ -167,7 +168,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_place(tiny, tmp_path):
         ({"drop_path": 1.0}, r"drop_path is 1.0; choose .* \[0, 1\)"),
         ({"gradient_clip": -1.0}, "gradient_clip is -1.0"),
         ({"genotype": "dart_v2"}, "darts_v2"),
-        ({"image_shape": (3, 7, 7)}, "7"),
+        ({"examples": ImageExamples(4, (3, 7, 7))}, "7"),
     ],
 )
 def test_bad_arguments_are_refused(tiny, changes, message):
@@ -176,4 +177,4 @@ def test_bad_arguments_are_refused(tiny, changes, message):
 
 
 def test_a_published_genotype_is_found_by_name(tiny):
-    assert EvaluationModule("darts_v2", tiny.network, 4, (3, 8, 8)).genotype.space == "darts"
+    assert EvaluationModule("darts_v2", tiny.network, tiny.EXAMPLES).genotype.space == "darts"

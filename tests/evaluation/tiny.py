@@ -11,12 +11,14 @@ from lnas.evaluation import EvaluationModule
 from lnas.genotype import Genotype
 from lnas.loggers import MetricsCsv
 from lnas.networks import CifarNetwork
+from lnas.tasks import ImageExamples
 
 NODES = (
     (("sep_conv_3x3", 0), ("skip_connect", 1)),
     (("avg_pool_3x3", 0), ("sep_conv_3x3", 2)),
 )
 GENOTYPE = Genotype("darts", {"normal": NODES * 2, "reduce": NODES * 2})
+EXAMPLES = ImageExamples(4, (3, 8, 8))
 SILENT = (
     ".*number of training batches",
     ".*LeafSpec",
@@ -40,7 +42,7 @@ def data(kind=TensorData, **options):
 
 
 def module(kind=EvaluationModule, **options):
-    made = {"genotype": GENOTYPE, "network": network, "num_classes": 4, "image_shape": (3, 8, 8)}
+    made = {"genotype": GENOTYPE, "network": network, "examples": EXAMPLES}
     return kind(**made | {"drop_path": 0.0, "seed": 3} | options)
 
 

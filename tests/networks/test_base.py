@@ -8,6 +8,7 @@ import torch
 from lnas.errors import InputError
 from lnas.genotype import Genotype
 from lnas.networks import CifarNetwork, NasBench201Network, build, unused_parameters
+from lnas.tasks import ImageExamples
 
 NB201 = Genotype.from_text(
     "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|nor_conv_3x3~0|none~1|avg_pool_3x3~2|"
@@ -106,7 +107,7 @@ def test_the_space_names_its_usual_network(published):
     assert isinstance(build(published.v2, channels=4, layers=2), CifarNetwork)
     assert isinstance(build(NB201, channels=4, cells=1), NasBench201Network)
     recurrent = Genotype("recurrent", {"recurrent": [[("tanh", 0)]]})
-    with pytest.raises(InputError, match="no network for images of the space recurrent"):
+    with pytest.raises(InputError, match="no network of the space recurrent"):
         build(recurrent)
 
 
@@ -116,7 +117,7 @@ def test_unused_parameters_are_those_without_gradient(published):
     )
     network = NasBench201Network(genotype, 4, 1)
     before = copy.deepcopy(network.state_dict())
-    found = unused_parameters(network, (3, 8, 8))
+    found = unused_parameters(network, ImageExamples(shape=(3, 8, 8)))
     after = network.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
     network(torch.randn(2, 3, 8, 8)).logits.sum().backward()
@@ -124,5 +125,5 @@ def test_unused_parameters_are_those_without_gradient(published):
     assert len(found) == 3 * 3
     assert all("1_0" in name for name in found)
     fresh = small(published, auxiliary=True)
-    assert unused_parameters(fresh, (3, 32, 32)) == []
+    assert unused_parameters(fresh, ImageExamples()) == []
     assert fresh.training

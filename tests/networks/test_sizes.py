@@ -5,6 +5,7 @@ import torch
 
 from lnas.costs import network_cost
 from lnas.networks import CifarNetwork, ImageNetNetwork
+from lnas.tasks import ImageExamples
 
 
 def parameters(module):
@@ -56,6 +57,6 @@ def test_cells_have_the_published_channels_and_sides(published, network, side, e
         cell.register_forward_hook(
             lambda _, __, output, index=index: shapes.update({index: tuple(output.shape)})
         )
-    network_cost(built, (3, side, side))
+    network_cost(built, ImageExamples(shape=(3, side, side)))
     found = {index: (shapes[index][1], shapes[index][2]) for index in expected}
     assert found == expected

@@ -41,6 +41,7 @@ from lnas.networks import CifarNetwork
 from lnas.search import SearchModule
 from lnas.spaces import DartsSpace
 from lnas.supernet import ConvolutionalSupernet
+from lnas.tasks import ImageExamples
 
 OPERATIONS = ("none", "skip_connect", "avg_pool_3x3", "sep_conv_3x3")
 CELL = (
@@ -69,7 +70,7 @@ def search_module():
     return SearchModule(
         DartsSpace(OPERATIONS, nodes=2),
         lambda space, num_classes: ConvolutionalSupernet(space, 4, 3, num_classes),
-        num_classes=4, seed=3,
+        examples=ImageExamples(4), seed=3,
     )  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def evaluation_module():
     return EvaluationModule(
         genotype(),
         lambda found, num_classes: CifarNetwork(found, 4, 3, num_classes, auxiliary=False),
-        num_classes=4, image_shape=(3, 8, 8), drop_path=0.5, seed=3,
+        examples=ImageExamples(4, (3, 8, 8)), drop_path=0.5, seed=3,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from lnas.data import FakeImages
 from lnas.search import SearchModule
 from lnas.spaces import NasBench201Space
 from lnas.supernet import NasBench201Supernet
+from lnas.tasks import ImageExamples
 
 # Lightning's advice to programmers, and its use of what torch has deprecated.
 SILENT = (".*LeafSpec", ".*does not have many workers", ".*across ranks is zero", ".*Skipping val")
@@ -39,7 +40,8 @@ class TinySearch:
     @staticmethod
     def module(kind=SearchModule, **options):
         supernet = partial(NasBench201Supernet, channels=4, cells=1)
-        made = {"space": NasBench201Space(), "supernet": supernet, "num_classes": 4} | options
+        made = {"space": NasBench201Space(), "supernet": supernet}
+        made |= {"examples": ImageExamples(4)} | options
         return kind(**made)
 
     @staticmethod

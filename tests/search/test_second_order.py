@@ -14,7 +14,7 @@ from lnas.search import FirstOrder, SearchModule, SecondOrder
 from lnas.search.second_order import virtual_weights
 from lnas.spaces import DartsSpace, NasBench201Space
 from lnas.supernet import ConvolutionalSupernet, Supernet
-from lnas.tasks import EpochMetrics, Output, Task
+from lnas.tasks import EpochMetrics, ImageExamples, Output, Task
 from lnas.tasks.metrics import Average
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
@@ -84,7 +84,7 @@ def golden_step(tiny, golden, folder, monkeypatch, name, strategy):
         DartsSpace(),
         supernet,
         strategy=strategy,
-        num_classes=setting["classes"],
+        examples=ImageExamples(setting["classes"]),
         weight_optimizer=partial(torch.optim.SGD, lr=1, momentum=momentum, weight_decay=decay),
         weight_schedule=Constant(float(data["xi"])),
     ).double()
