@@ -3,6 +3,7 @@
 from lnas.spaces.base import Edge, SearchSpace
 from lnas.spaces.darts import DartsSpace
 from lnas.spaces.nasbench201 import NasBench201Space
+from lnas.spaces.recurrent import RecurrentSpace
 from lnas.spaces.rules import DerivationRule, EveryEdge, StrongestInputs
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Edge",
     "EveryEdge",
     "NasBench201Space",
+    "RecurrentSpace",
     "SearchSpace",
     "StrongestInputs",
 ]
