@@ -9,7 +9,9 @@ ImageNet; other conventions are in print (e.g. 574 million for the latter).
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ from torch.func import functional_call
 
 from lnas.networks.cells import all_computed
 from lnas.tasks import Examples, ImageExamples
+
+Hook = Callable[[nn.Module, Any, Any], None]
 
 
 @dataclass(frozen=True)
@@ -67,20 +71,33 @@ def multiply_adds(module: nn.Module, *inputs: object) -> int:
         elif isinstance(layer, nn.Linear):
             total += output.numel() * layer.in_features
 
+    run_on_meta(module, inputs, [(layer, count) for layer in module.modules()])
+    return total
+
+
+def run_on_meta(
+    module: nn.Module, inputs: tuple[object, ...], hooks: Iterable[tuple[nn.Module, Hook]]
+) -> None:
+    """Run a module in evaluation mode for its shapes alone: nothing is computed or changed.
+
+    Args:
+        module: The module.
+        inputs: Its arguments, tensors on the device "meta".
+        hooks: Submodules and what is called behind them: `hook(submodule, inputs, output)`.
+    """
     state = {
         name: torch.empty_like(value, device="meta")
         for name, value in (*module.named_parameters(), *module.named_buffers())
     }
     layers = list(module.modules())
     training = [layer.training for layer in layers]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
+    handles = [layer.register_forward_hook(hook) for layer, hook in hooks]
     try:
         module.eval()
         with torch.no_grad():
             functional_call(module, state, inputs)
     finally:
-        for hook in hooks:
-            hook.remove()
+        for handle in handles:
+            handle.remove()
         for layer, flag in zip(layers, training, strict=True):
             layer.training = flag
-    return total
