@@ -16,6 +16,7 @@ from lnas.callbacks.group_penalty import GroupPenalty
 from lnas.callbacks.path_depth import PathDepth
 from lnas.callbacks.proximity import Proximity
 from lnas.callbacks.prune_closed import PruneClosed
+from lnas.callbacks.resource_cost import ResourceCost
 from lnas.callbacks.run_card import RunCard
 from lnas.callbacks.warmup import Warmup
 
@@ -36,6 +37,7 @@ __all__ = [
     "PathDepth",
     "Proximity",
     "PruneClosed",
+    "ResourceCost",
     "RunCard",
     "Warmup",
 ]

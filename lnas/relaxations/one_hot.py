@@ -51,7 +51,7 @@ class OneHot(Relaxation):
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor], draw: Draw
     ) -> GateSample:
         """Return one-hot gates; only the chosen operations are active."""
-        gates, active = {}, {}
+        gates, active, log_probability = {}, {}, {}
         for name, values in logits.items():
             allowed = mask[name]
             noise = gumbel(uniform(values, draw.shared("one_hot", name))).to(values.dtype)
@@ -61,7 +61,9 @@ class OneHot(Relaxation):
             value = chosen.to(soft.dtype) - soft.detach() + soft
             gates[name] = value.masked_fill(~allowed, 0.0)
             active[name] = chosen.cpu()
-        return GateSample(gates, active=active)
+            probability = masked_softmax(values, allowed).masked_fill(~chosen, 1.0)
+            log_probability[name] = probability.log().sum(-1)
+        return GateSample(gates, active=active, log_probability=log_probability)
 
     def probabilities(
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]

@@ -34,6 +34,23 @@ def test_choices_follow_the_softmax_at_any_temperature():
         torch.testing.assert_close(active.float().mean(0), expected, atol=0.015, rtol=0)
 
 
+def test_the_log_probability_is_that_of_the_chosen_operations():
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(200, 5, generator=draw, dtype=torch.float64, requires_grad=True)
+    mask = torch.rand(200, 5, generator=draw) < 0.6
+    mask[:, 2] = True
+    mask[0] = False  # nothing to choose from is chosen for sure
+    sample = OneHot()({"cell": logits}, {"cell": mask}, Draw(seed=4))
+    found, chosen = sample.log_prob()["cell"], sample.active["cell"][1:].int().argmax(-1)
+    candidates = logits.masked_fill(~mask, -torch.inf)[1:]
+    expected = torch.distributions.Categorical(logits=candidates).log_prob(chosen)
+    torch.testing.assert_close(found[1:], expected)
+    assert found[0] == 0
+    (gradient,) = torch.autograd.grad(found.sum(), logits)
+    torch.testing.assert_close(gradient[1:], torch.autograd.grad(expected.sum(), logits)[0][1:])
+    assert not gradient[0].any()
+
+
 def test_closed_operations_are_never_chosen():
     mask = torch.ones(1000, 4, dtype=torch.bool)
     mask[:, 1] = False
