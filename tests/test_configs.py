@@ -9,7 +9,7 @@ import yaml
 
 from lnas.loggers import read_rows
 from lnas.runs.training import _prepare, evaluate, search, settings_of
-from lnas.schedules import Cosine, Exponential
+from lnas.schedules import Cosine, Exponential, Linear
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 EVERY = sorted(CONFIGS.glob("*/*.yaml"))
@@ -130,6 +130,30 @@ def test_searches_and_evaluations_have_the_papers_settings():
     schedule = Exponential(**found["model"]["learning_rate"]["init_args"])
     assert schedule(249 / 250) == pytest.approx(5.0835e-5, rel=1e-4)
     assert schedule(10 / 250) == pytest.approx(0.1 * 0.97**10)
+
+
+def test_snas_has_the_papers_settings_and_takes_the_released_optimizer():
+    sgd = ["--model.architecture_optimizer=torch.optim.SGD"]
+    sgd += ["--model.architecture_optimizer.init_args.lr=3e-4"]
+    found = settings_of("search", ["--config", "snas_mild", "--config", "cifar10", *sgd])
+    assert found["model"]["architecture_optimizer"]["class_path"] == "torch.optim.SGD"
+    weights = {}
+    for level in ("mild", "moderate", "aggressive"):
+        found = settings_of("search", ["--config", f"snas_{level}", "--config", "cifar10"])
+        anneal, resource = found["trainer"]["callbacks"][:2]
+        temperature = Linear(**anneal["init_args"]["schedule"]["init_args"])
+        assert anneal["init_args"]["reach"] == "end"
+        released = {0: 0.9935333, 1: 0.9870667, 74: 0.515, 148: 0.0364667, 149: 0.03}
+        for epoch, value in released.items():
+            assert temperature((epoch + 1) / 150) == pytest.approx(value, abs=5e-8)
+        weights[level] = resource["init_args"].pop("weight")
+        expected = {"form": "log", "estimator": "reparameterized"}
+        assert resource["init_args"].items() >= expected.items()
+        optimizer = found["model"]["architecture_optimizer"]
+        assert optimizer["class_path"] == "torch.optim.Adam"
+        assert optimizer["init_args"]["lr"] == 3e-4
+        assert found["trainer"]["max_epochs"] == 150
+    assert weights == {"mild": 1.5e-3, "moderate": 5e-3, "aggressive": 1e-2}
 
 
 def test_an_evaluation_trains_on_all_that_is_not_held_out(tmp_path):
