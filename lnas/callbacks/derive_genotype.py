@@ -4,6 +4,8 @@ It runs at the end of the fit, behind the last checkpoint: a run that is killed 
 resumed from that checkpoint, has nothing left to train, and derives again.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
@@ -17,6 +19,11 @@ from lnas.loggers import log_file, log_picture
 from lnas.relaxations import GateSample
 from lnas.search import SearchModule
 from lnas.visualize import draw_genotype
+
+BLIND = (
+    "All ways through the cells are none: the derived network does not see its images and gives "
+    "one answer to all. Lower the weight of ResourceCost, or exclude none in the space's rule."
+)
 
 
 @final
@@ -38,7 +45,8 @@ class DeriveGenotype(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Derive on rank 0 from scores averaged over the ranks, and tell the others."""
         assert isinstance(pl_module, SearchModule)
-        scores = average_scores(trainer, self.criterion.scores(selection_context(pl_module)))
+        with on_device(trainer, pl_module):
+            scores = average_scores(trainer, self.criterion.scores(selection_context(pl_module)))
         text = pl_module.space.derive(scores).to_json() if trainer.is_global_zero else ""
         self.genotype = Genotype.from_json(trainer.strategy.broadcast(text))
         if trainer.is_global_zero:
@@ -54,7 +62,37 @@ class DeriveGenotype(Callback):
         genotype.save(path)
         log_picture(trainer, "genotype", folder / "genotype.png", step)
         log_file(trainer, path, "genotype")
-        Console(soft_wrap=True).print(f"Genotype {genotype.hash}: {path}", highlight=False)
+        console = Console(soft_wrap=True, highlight=False)
+        console.print(f"Genotype {genotype.hash}: {path}")
+        if is_blind(genotype):
+            console.print(f"[bold red]{BLIND}[/]")
+
+
+@contextmanager
+def on_device(trainer: Trainer, module: SearchModule) -> Iterator[None]:
+    """Bring the module back to the trainer's device: Lightning takes it off before `on_fit_end`."""
+    left = module.device
+    module.to(trainer.strategy.root_device)
+    try:
+        yield
+    finally:
+        module.to(left)
+
+
+def is_blind(genotype: Genotype) -> bool:
+    """Whether nothing of an image reaches the output of the genotype's usual network.
+
+    A rule that may choose *none* on every edge can derive such cells; they build and train.
+    """
+    if genotype.space != "darts":
+        return genotype.space == "nasbench201" and 0 not in genotype.needed("cell")
+    layers = 20
+    seen = [True, True]  # what the first cell reads
+    for index in range(layers):
+        kind = "reduce" if index in (layers // 3, 2 * layers // 3) else "normal"
+        inputs = genotype.needed(kind) & {0, 1}
+        seen.append(any(seen[index + state] for state in inputs))
+    return not seen[-1]
 
 
 def selection_context(module: SearchModule) -> SelectionContext:

@@ -80,6 +80,14 @@ class Genotype:
         cell = enumerate(self.cells[cell_type], start=self.first_node)
         return [(node, source, name) for node, inputs in cell for name, source in inputs]
 
+    def needed(self, cell_type: str) -> set[int]:
+        """Return the states that a cell's output depends on; without an input it is all 0."""
+        needed = set(self.concat[cell_type])
+        for node, source, _ in reversed(self.edges(cell_type)):
+            if node in needed:
+                needed.add(source)
+        return needed
+
     def canonical(self) -> "Genotype":
         """Return the representative of all genotypes that compute the same function.
 

@@ -65,9 +65,10 @@ def render(genotype: Genotype, style: str | None = None) -> str:
     if style not in _SPACE:
         raise InputError(f"Unknown style {style!r} of a genotype; use {', '.join(_SPACE)}, json.")
     if _SPACE[style] != genotype.space:
+        own = [name for name, space in _SPACE.items() if space == genotype.space]
         raise InputError(
             f"The style {style} holds genotypes of the space {_SPACE[style]}, this one is of "
-            f"{genotype.space}; use {_OWN_STYLE[genotype.space]} or json."
+            f"{genotype.space}; use {', '.join(own)} or json."
         )
     if style == "nasbench201":
         return _to_nasbench201(genotype)

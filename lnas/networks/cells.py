@@ -75,10 +75,7 @@ class GenotypeEdges(nn.ModuleDict):
             if edge not in self:
                 self[edge] = nn.ModuleDict()
             self.get_submodule(edge).add_module(key, operation)
-        self.needed = set(genotype.concat[cell_type])
-        for node in reversed(self.nodes):
-            if node in self.needed:
-                self.needed |= {connection.source for connection in self.connections[node]}
+        self.needed = genotype.needed(cell_type)
 
     def forward(
         self, inputs: Sequence[Tensor | None], like: Tensor, scales: Tensor | None

@@ -8,6 +8,7 @@ from lnas.callbacks import DeriveGenotype
 from lnas.callbacks.derive_genotype import average_scores
 from lnas.derivation import RandomChoice, SelectionContext
 from lnas.genotype import Genotype
+from lnas.spaces import EveryEdge
 
 
 def test_the_end_of_a_fit_writes_genotype_and_pictures(
@@ -34,6 +35,20 @@ def test_a_run_whose_fit_was_complete_derives_when_resumed(
     small_trainer(derive).fit(resumed, datamodule=small_data, ckpt_path=last)
     assert derive.genotype == module.space.derive(module.architecture.probabilities())
     assert all(torch.equal(weights[k], v) for k, v in resumed.state_dict().items())
+
+
+def test_cells_without_a_way_for_the_image_are_said_to_be_blind(
+    small_trainer, small_module, small_data, capsys
+):
+    module = small_module()
+    module.space.rule = EveryEdge()
+    with torch.no_grad():
+        for logits in module.architecture.logits.values():
+            logits[:, module.space.operations.index("none")] = 9.0
+    derive = DeriveGenotype()
+    small_trainer(derive).fit(module, datamodule=small_data)
+    assert derive.genotype.edges("normal") == derive.genotype.edges("reduce") == []
+    assert "does not see its images" in capsys.readouterr().out
 
 
 def test_scores_are_averaged_over_ranks():

@@ -9,9 +9,11 @@ from lnas.callbacks import Checkpoints
 from lnas.costs import network_cost
 from lnas.errors import InputError, NonFiniteError
 from lnas.evaluation import EvaluationModule
+from lnas.genotype import Genotype
 from lnas.loggers import read_rows
 from lnas.networks import CifarNetwork
 from lnas.schedules import Cosine, Exponential
+from lnas.spaces import zoo
 from lnas.tasks import ImageClassification, ImageExamples
 
 
@@ -128,6 +130,25 @@ def test_the_best_epoch_on_held_out_images_is_kept(tiny, tmp_path):
     assert keep.best == pytest.approx(max(accuracies))
     best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)
     assert best["epoch"] == accuracies.index(max(accuracies))
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_genotype_with_missing_edges_trains(tiny, tmp_path, empty):
+    nothing = {kind: [[], [], [], []] for kind in ("normal", "reduce")}
+    genotype = Genotype("darts", nothing) if empty else zoo.load("snas_aggressive")
+    module = tiny.module(genotype=genotype, optimizer=sgd)
+    start = {name: value.clone() for name, value in module.network.named_parameters()}
+    trainer = tiny.trainer(tmp_path, epochs=3)
+    trainer.fit(module, datamodule=tiny.data())
+    trainer.test(module, datamodule=tiny.data(), verbose=False)
+    losses = [row["eval/train_loss"] for row in read_rows(tmp_path / "metrics.csv")[:-1]]
+    assert losses[-1] < losses[0]
+    weights = dict(module.network.named_parameters())
+    moved = {name for name, value in start.items() if not torch.equal(weights[name], value)}
+    # Without a way for the image, only the answer that fits most labels is left to learn.
+    learnt = {"classifier.bias"} if empty else {"classifier.bias", "stem.conv.weight"}
+    assert learnt <= moved
+    assert ("stem.conv.weight" in moved) != empty
 
 
 class Stop(Callback):

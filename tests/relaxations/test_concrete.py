@@ -34,6 +34,46 @@ def test_density_equals_the_exact_one(golden):
         torch.testing.assert_close(density, expected, rtol=1e-9, atol=1e-9)
 
 
+def test_derivatives_of_a_sample_have_their_closed_form():
+    # Equation 6 of SNAS: d Z_l / d alpha_k = (delta_kl - Z_l) Z_k / (temperature alpha_k).
+    draw = torch.Generator().manual_seed(3)
+    alpha = torch.rand(8, generator=draw, dtype=torch.float64).add(0.1).requires_grad_()
+    noise = gumbel(uniform(alpha.detach(), draw))
+    temperature = torch.tensor(0.4, dtype=torch.float64)
+
+    def sample(alpha):
+        return concrete_log_gates(alpha.log()[None], noise[None], temperature, ALL[:1]).exp()[0]
+
+    jacobian = torch.autograd.functional.jacobian(sample, alpha)
+    z = sample(alpha).detach()
+    expected = (torch.eye(8) - z[:, None]) * z / (temperature * alpha.detach())
+    torch.testing.assert_close(jacobian, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_density_equals_torchs():
+    draw = torch.Generator().manual_seed(4)
+    logits = torch.randn(14, 8, generator=draw, dtype=torch.float64)
+    for temperature in (torch.tensor(t, dtype=torch.float64) for t in (1.0, 0.5, 0.25)):
+        log_gates = concrete_log_gates(logits, gumbel(uniform(logits, draw)), temperature, ALL)
+        density = concrete_log_density(logits, log_gates, temperature, ALL)
+        theirs = RelaxedOneHotCategorical(temperature, logits=logits, validate_args=False)
+        expected = theirs.log_prob(log_gates.exp())
+        torch.testing.assert_close(density, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.03])
+def test_noise_at_the_ends_of_its_range_gives_finite_samples(monkeypatch, temperature):
+    ends = torch.tensor([0.0, 1.0, 0.5, 1.0 - 2**-53], dtype=torch.float64).repeat(14, 2)
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: ends.clone())
+    logits = torch.zeros(14, 8).requires_grad_()
+    sample = Concrete(temperature)({"normal": logits}, {"normal": ALL}, Draw())
+    gates, density = sample.gates["normal"], sample.log_prob()["normal"]
+    gradients = torch.autograd.grad(gates[:, 2].sum() + density.sum(), logits)
+    for values in (gates, density, *gradients):
+        assert torch.isfinite(values).all()
+    torch.testing.assert_close(gates.sum(-1), torch.ones(14))
+
+
 def test_density_over_candidates_equals_torchs_on_the_smaller_simplex():
     mask = ALL[:3].clone()
     mask[:, [0, 5]] = False

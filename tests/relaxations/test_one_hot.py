@@ -74,3 +74,16 @@ def test_sigmoid_gates_do_not_compete():
     assert gates.tolist() == [[0.5, 0.5, 0.0], [0.5, 0.5, 0.5]]
     (gradient,) = torch.autograd.grad(gates[1, 0], logits)
     assert gradient.tolist() == [[0.0, 0.0, 0.0], [0.25, 0.0, 0.0]]
+
+
+def test_sigmoid_gates_and_their_gradient_are_the_logistic_functions():
+    draw = torch.Generator().manual_seed(5)
+    logits = torch.randn(14, 8, generator=draw, dtype=torch.float64, requires_grad=True)
+    mask = torch.rand(14, 8, generator=draw) < 0.7
+    part = Sigmoid()
+    gates = part({"cell": logits}, {"cell": mask}, Draw()).gates["cell"]
+    expected = torch.where(mask, 1 / (1 + (-logits.detach()).exp()), 0.0)
+    torch.testing.assert_close(gates.detach(), expected)
+    (gradient,) = torch.autograd.grad(gates.sum(), logits)
+    torch.testing.assert_close(gradient, expected * (1 - expected))
+    assert torch.equal(part.probabilities({"cell": logits}, {"cell": mask})["cell"], gates)
