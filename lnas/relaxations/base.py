@@ -31,11 +31,14 @@ class CellGates:
         gates: Weight of each operation on each edge, (edges, ops).
         active: Which entries may differ from 0, bool (edges, ops) in host memory; None: all.
         edges: Weight of each edge, (edges,); None: all 1.
+        factors: Factor of each operation's output for each image, (edges, ops, N); None: all 1. A
+            supernet fills them in where it drops paths.
     """
 
     gates: Tensor
     active: Tensor | None = None
     edges: Tensor | None = None
+    factors: Tensor | None = None
 
 
 class GateSample:

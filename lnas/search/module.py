@@ -241,7 +241,8 @@ class SearchModule(LightningModule):
         Returns:
             Loss (a scalar in nats), output and new state.
         """
-        self.supernet.set_draw(self.seed, role, self.global_rank, self.steps)
+        parts = self.seed, role, self.global_rank, self.steps
+        self.supernet.set_draw(*parts, dropout=role != "held_out")
 
         def network(inputs: Any, state: State) -> Output:
             if weights is None:

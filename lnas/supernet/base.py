@@ -5,6 +5,7 @@ There are two ways through one set of weights: the reference path computes one o
 at a time and knows every operation; the fused path shares work and computes the same numbers.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from lnas.errors import InputError
 from lnas.operations import check_halvings
 from lnas.operations.convolutional import Noise
+from lnas.operations.dropout import SkipDropout, keep_factors
 from lnas.relaxations import CellGates, GateSample
 from lnas.seeds import generator
 from lnas.spaces import SearchSpace
@@ -24,7 +26,8 @@ from lnas.supernet.extras import Extras
 from lnas.tasks import Output, State
 
 Path = Literal["fused", "reference"]
-NUMBERS = ("auxiliary_skip",)
+Unit = Literal["operation", "edge"]
+NUMBERS = ("auxiliary_skip", "drop_path", "skip_dropout")
 
 
 class Supernet(nn.Module, ABC):
@@ -38,6 +41,12 @@ class Supernet(nn.Module, ABC):
             an edge, the others around them (PC-DARTS: 4). 1: all.
         auxiliary_skip: Weight of an auxiliary skip on each edge (DARTS-: 1, annealed to 0). None:
             there is none.
+        drop_path: Probability to drop an operation's output for an image, others being scaled up.
+            None: nothing is dropped.
+        drop_path_unit: "operation" drops each operation of an edge by itself; "edge" all of an edge
+            together, as the released SNAS does.
+        skip_dropout: Probability to drop an element behind a skip connection of stride 1 (P-DARTS).
+            None: there is no such dropout.
 
     Attributes:
         cell_types_of_cells: Cell type of each searched cell, in order.
@@ -47,6 +56,8 @@ class Supernet(nn.Module, ABC):
     cell_types_of_cells: list[str]
     halvings: int
     auxiliary_skip: Tensor | None
+    drop_path: Tensor | None
+    skip_dropout: Tensor | None
 
     def __init__(
         self,
@@ -54,11 +65,25 @@ class Supernet(nn.Module, ABC):
         node_norm: bool = False,
         partial_channels: int = 1,
         auxiliary_skip: float | None = None,
+        drop_path: float | None = None,
+        drop_path_unit: Unit = "operation",
+        skip_dropout: float | None = None,
     ) -> None:
         super().__init__()
-        self.space = space
-        self.extras = Extras(node_norm, partial_channels, auxiliary_skip is not None)
-        self._register_number("auxiliary_skip", auxiliary_skip)
+        for name, rate in (("drop_path", drop_path), ("skip_dropout", skip_dropout)):
+            if rate is not None and not 0 <= rate < 1:
+                raise InputError(f"{name}={rate} is no probability; choose one in [0, 1).")
+        if drop_path_unit not in get_args(Unit):
+            allowed = ", ".join(get_args(Unit))
+            raise InputError(f"unknown drop_path_unit {drop_path_unit!r}; choose one of {allowed}")
+        self.space, self.drop_path_unit = space, drop_path_unit
+        self.extras = Extras(
+            node_norm, partial_channels, auxiliary_skip is not None, skip_dropout is not None
+        )
+        for name, value in zip(NUMBERS, (auxiliary_skip, drop_path, skip_dropout), strict=True):
+            number = None if value is None else torch.tensor(float(value), dtype=torch.float64)
+            self.register_buffer(name, number)
+        self._drops = True
         self._path: Path = "fused"
         self._draw: tuple[int | str, ...] | None = None
 
@@ -108,35 +133,61 @@ class Supernet(nn.Module, ABC):
         finally:
             self.path = before
 
-    def set_draw(self, *parts: int | str) -> None:
-        """Make the noise operation of the next forwards a pure function of `parts`."""
-        self._draw = parts
+    def set_draw(self, *parts: int | str, dropout: bool = True) -> None:
+        """Make what is random in the next forwards a pure function of `parts`.
 
-    def _register_number(self, name: str, value: float | None) -> None:
-        """Keep a number that may be annealed in checkpoints; None leaves no trace in them."""
-        number = None if value is None else torch.tensor(float(value), dtype=torch.float64)
-        self.register_buffer(name, number)
+        Args:
+            parts: E.g. seed, purpose, rank, step.
+            dropout: Paths and skips may be dropped; not where the supernet is measured. Evaluation
+                mode drops none either.
+        """
+        self._draw, self._drops = parts, dropout
 
-    def _cell_gates(self, sample: GateSample, cell_type: str, index: int) -> CellGates:
-        """Return the gates of a cell with what the extras add to them.
+    def _cell_gates(
+        self, sample: GateSample, cell_type: str, index: int, inputs: Tensor
+    ) -> CellGates:
+        """Return the gates of a cell with what the options add to them.
 
         Args:
             sample: The gates of the pass.
             cell_type: Type of the cell.
             index: Position of the cell among those of its type.
+            inputs: The batch.
         """
         gates = sample.cell(cell_type, index)
         if self.auxiliary_skip is not None:
             gates = with_auxiliary(gates, self.auxiliary_skip, sample.derived)
+        if self.drop_path is not None and self._dropping:
+            rows, columns = gates.gates.shape
+            drawn = rows, columns if self.drop_path_unit == "operation" else 1, len(inputs)
+            numbers = self._generator(inputs.device, "drop path", cell_type, index)
+            factors = keep_factors(drawn, numbers, self.drop_path, inputs.dtype)
+            gates = dataclasses.replace(gates, factors=factors.expand(-1, columns, -1))
         return gates
 
+    @property
+    def _dropping(self) -> bool:
+        """Whether paths and skips are dropped in this forward."""
+        return self._drops and self.training
+
+    def _generator(self, device: torch.device, *what: int | str) -> torch.Generator:
+        if self._draw is None:
+            raise InputError(
+                "This supernet drops paths or skips and nothing says which; call "
+                "set_draw(seed, rank, step) before each batch, or set_draw(..., dropout=False)."
+            )
+        return generator(*self._draw, *what, device=device)
+
     def _prepare(self, inputs: Tensor) -> Tensor:
-        """Check the size of images, bring them into the path's layout, start noise operations."""
+        """Check the size of images, bring them into the path's layout, start what is random."""
         check_halvings(inputs.shape[-2], inputs.shape[-1], self.halvings)
-        if self._draw is not None:
-            for name, module in self.named_modules():
-                if isinstance(module, Noise):
-                    module.generator = generator(*self._draw, "noise", name)
+        for name, module in self.named_modules():
+            if isinstance(module, Noise) and self._draw is not None:
+                module.generator = generator(*self._draw, "noise", name)
+            elif isinstance(module, SkipDropout):
+                module.rate, module.generator = self.skip_dropout, None
+                if self._dropping:
+                    module.generator = self._generator(inputs.device, "skip dropout", name)
         if self.path == "fused" and inputs.device.type == "cpu":
             return inputs.contiguous(memory_format=torch.channels_last)
         return inputs

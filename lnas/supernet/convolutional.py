@@ -132,6 +132,7 @@ class ConvolutionalSupernet(Supernet):
         far = near = self.stem(self._prepare(inputs))
         types = self.cell_types_of_cells
         for index, (cell, cell_type) in enumerate(zip(self.cells, types, strict=True)):
-            cell_gates = self._cell_gates(gates, cell_type, types[:index].count(cell_type))
+            position = types[:index].count(cell_type)
+            cell_gates = self._cell_gates(gates, cell_type, position, inputs)
             far, near = near, cell(far, near, cell_gates, self.path)
         return Output(self.classifier(near.mean((2, 3))))

@@ -6,6 +6,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from lnas.operations import build
+from lnas.operations.dropout import SkipDropout
 from lnas.relaxations import CellGates
 from lnas.spaces import SearchSpace
 from lnas.spaces.base import Edge
@@ -14,6 +15,8 @@ from lnas.supernet.base import Path
 from lnas.supernet.extras import Extras
 from lnas.supernet.fused import fused_states
 from lnas.supernet.reference import reference_states
+
+SKIP = "skip_connect"
 
 
 class SearchEdges(nn.ModuleDict):
@@ -54,8 +57,10 @@ class SearchEdges(nn.ModuleDict):
                     if is_offered and name != "none"
                 }
             )
+            if extras.skip_dropout and type(self[edge.name]._modules.get(SKIP)) is nn.Identity:
+                self.operations(len(self) - 1)[SKIP] = SkipDropout()
             if extras.auxiliary_skip:
-                skip = build("skip_connect", channels, edge_stride, affine=False, search=search)
+                skip = build(SKIP, channels, edge_stride, affine=False, search=search)
                 self.operations(len(self) - 1)[AUXILIARY] = skip
 
     def operations(self, row: int) -> nn.ModuleDict:

@@ -21,11 +21,13 @@ class Extras:
         node_norm: Normalise the sum of each node.
         partial_channels: K; 1/K of the channels go through the operations.
         auxiliary_skip: Each edge has an auxiliary skip.
+        skip_dropout: Skip connections of stride 1 can be dropped element by element.
     """
 
     node_norm: bool = False
     partial_channels: int = 1
     auxiliary_skip: bool = False
+    skip_dropout: bool = False
 
     def check(self, channels: int) -> None:
         """Refuse numbers that do not go together.

@@ -78,6 +78,7 @@ class _Run:
         self.scales = rows.expand(-1, like.shape[1] // self.parts).contiguous().unbind()
         self.edge_weights = None if gates.edges is None else gates.edges.to(kind).unbind()
         self.columns = matrix.shape[1]
+        self.factors = gates.factors
         self.nodes: defaultdict[int, _Node] = defaultdict(_Node)
 
     def node(self, number: int, states: list[Tensor]) -> Tensor:
@@ -104,7 +105,6 @@ class _Run:
         dense: defaultdict[int, list[Term]] = defaultdict(list)
         for term in terms:
             operation = self.operation(term)
-            node = self.nodes[term.target]
             if term.kind == "identity":
                 self.weigh(term, source.state)
             elif isinstance(operation, Pool) and term.kind == "pool":
@@ -112,15 +112,14 @@ class _Run:
             elif isinstance(operation, ReLUConv) and term.kind == "dense":
                 dense[operation.kernel].append(term)
             elif isinstance(operation, SeparableConv) and term.kind == "separable":
-                node.plain.append(_separable(source, operation, self.scale(term)))
+                self.add(term, _separable(source, operation, self.scale(term)))
             elif isinstance(operation, FactorizedReduce) and term.kind == "reduce":
-                node.plain.append(_reduce(source, operation, self.scale(term)))
+                self.add(term, _reduce(source, operation, self.scale(term)))
             elif isinstance(operation, DilatedConv) and term.kind == "dilated":
                 phased = source.phased and operation.stride == 1
-                result = _dilated(source, operation, self.scale(term))
-                (node.phased if phased else node.plain).append(result)
+                self.add(term, _dilated(source, operation, self.scale(term)), phased)
             else:
-                node.plain.append(self.scalar(term) * operation(source.state))
+                self.add(term, self.scalar(term) * operation(source.state))
         for (kind, stride), group in pools.items():
             self.pools(source.pool(kind, stride), group)
         for group in dense.values():
@@ -146,7 +145,7 @@ class _Run:
             elif shared is not None:
                 self.weigh(term, shared)
             else:
-                self.nodes[term.target].plain.append(norm(pooled, self.scale(term)))
+                self.add(term, norm(pooled, self.scale(term)))
 
     def dense(self, source: Source, group: list[Term]) -> None:
         """Add dense convolutions of one kernel size on all edges of a source."""
@@ -154,8 +153,7 @@ class _Run:
         norms = [operation.bn1 for operation in operations]
         if not shares_statistics(norms) or any(o.stride != 1 for o in operations):
             for term, operation in zip(group, operations, strict=True):
-                result = operation.bn1(operation.conv1(source.relu), self.scale(term))
-                self.nodes[term.target].plain.append(result)
+                self.add(term, operation.bn1(operation.conv1(source.relu), self.scale(term)))
             return
         weight = torch.cat([operation.conv1.weight for operation in operations])
         biases = [operation.conv1.bias for operation in operations]
@@ -170,7 +168,7 @@ class _Run:
             list(biases),
         )
         for term, part in zip(group, y.chunk(len(group), 1), strict=True):
-            self.nodes[term.target].plain.append(part)
+            self.add(term, part)
 
     def operation(self, term: Term) -> torch.nn.Module:
         """Return the module of a term."""
@@ -184,8 +182,25 @@ class _Run:
         """Return the same for each channel, (C,)."""
         return self.scales[term.row * self.columns + term.column]
 
+    def add(self, term: Term, result: Tensor, phased: bool = False) -> None:
+        """Add the weighed output of an operation to the target of its term.
+
+        Args:
+            term: The term.
+            result: Gate * operation(source).
+            phased: It is in pixel phases, (4N, C, H / 2, W / 2).
+        """
+        if self.factors is not None:
+            factors = self.factors[term.row, term.column].to(result.dtype)
+            result = result * factors.repeat(4 if phased else 1).view(-1, 1, 1, 1)
+        node = self.nodes[term.target]
+        (node.phased if phased else node.plain).append(result)
+
     def weigh(self, term: Term, x: Tensor) -> None:
         """Add gate * x to the target of a term."""
+        if self.factors is not None:
+            self.add(term, self.scalar(term) * x)
+            return
         node = self.nodes[term.target]
         node.gates.append(self.scalar(term))
         node.terms.append(x)

@@ -139,7 +139,8 @@ class NasBench201Supernet(Supernet):
         searched = 0
         for cell in self.cells:
             if isinstance(cell, NasBench201Cell):
-                x = cell(x, self._cell_gates(gates, self.space.cell_types[0], searched), self.path)
+                kind = self.space.cell_types[0]
+                x = cell(x, self._cell_gates(gates, kind, searched, inputs), self.path)
                 searched += 1
             else:
                 x = cell(x)

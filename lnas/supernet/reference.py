@@ -68,6 +68,8 @@ def mixed_operations(edges: "SearchEdges", row: int, x: Tensor, gates: CellGates
         if name not in operations or (gates.active is not None and not gates.active[row, column]):
             continue
         term = gates.gates[row, column] * operations[name](x)
+        if gates.factors is not None:
+            term = gates.factors[row, column].to(term.dtype).view(-1, 1, 1, 1) * term
         mixed = term if mixed is None else mixed + term
     return mixed
 

@@ -16,7 +16,16 @@ OPTIONS = {
     "node_norm": {"node_norm": True},
     "partial_channels": {"partial_channels": 2},
     "auxiliary_skip": {"auxiliary_skip": 0.7},
-    "all": {"node_norm": True, "partial_channels": 4, "auxiliary_skip": 0.7},
+    "drop_path": {"drop_path": 0.3},
+    "drop_path_of_edges": {"drop_path": 0.3, "drop_path_unit": "edge"},
+    "skip_dropout": {"skip_dropout": 0.4},
+    "all": {
+        "node_norm": True,
+        "partial_channels": 4,
+        "auxiliary_skip": 0.7,
+        "drop_path": 0.3,
+        "skip_dropout": 0.4,
+    },
 }
 SAMPLES = {
     "plain": {},
