@@ -74,6 +74,9 @@ class ConvolutionalSupernet(Supernet):
         num_classes: Number of classes.
         stem_multiplier: The stem has this many times `channels`.
         image_channels: Channels of the images.
+        reductions: Place the reduction cells; without them all cells are normal and the image is
+            never halved, as in studies of wiring.
+        classifier_bias: The classifier adds a bias.
         **options: What every supernet can have beside the operations; see `Supernet`.
 
     Raises:
@@ -88,6 +91,8 @@ class ConvolutionalSupernet(Supernet):
         num_classes: int = 10,
         stem_multiplier: int = 3,
         image_channels: int = 3,
+        reductions: bool = True,
+        classifier_bias: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(space, **options)
@@ -107,8 +112,9 @@ class ConvolutionalSupernet(Supernet):
         self.cells = nn.ModuleList()
         self.cell_types_of_cells = []
         far, near, after_reduction = stem, stem, False
+        halved = (layers // 3, 2 * layers // 3) if reductions else ()
         for index in range(layers):
-            reduction = "reduce" in space.cell_types and index in (layers // 3, 2 * layers // 3)
+            reduction = "reduce" in space.cell_types and index in halved
             channels *= 2 if reduction else 1
             cell_type = "reduce" if reduction else "normal"
             inputs = far, near
@@ -119,7 +125,7 @@ class ConvolutionalSupernet(Supernet):
             self.cell_types_of_cells.append(cell_type)
             far, near, after_reduction = near, space.nodes * channels, reduction
         self.halvings = self.cell_types_of_cells.count("reduce")
-        self.classifier = nn.Linear(near, num_classes)
+        self.classifier = nn.Linear(near, num_classes, bias=classifier_bias)
 
     def forward(
         self,

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 
 from lnas.data import FakeImages
 from lnas.errors import InputError, NonFiniteError
-from lnas.relaxations import ClippedReLU
+from lnas.relaxations import ClippedReLU, Concrete, Softmax
 from lnas.schedules import Constant, Linear
 from lnas.search import FirstOrder, Joint, SearchCallback, SearchModule, SecondOrder
 from lnas.spaces import DartsSpace, NasBench201Space
@@ -363,6 +363,21 @@ def test_a_darts_search_runs(tiny, tmp_path):
     supernet = partial(ConvolutionalSupernet, channels=4, layers=3)
     module = tiny.fit(tmp_path, space=DartsSpace(), supernet=supernet, trainer={"max_epochs": 1})
     assert module.architecture_steps == 4
+
+
+@pytest.mark.parametrize("strategy", [FirstOrder(), SecondOrder(), Joint()])
+@pytest.mark.parametrize("relaxation", [Softmax(), Concrete(per_cell=True)])
+def test_a_search_of_normal_cells_alone_runs(tiny, tmp_path, strategy, relaxation):
+    supernet = partial(ConvolutionalSupernet, channels=4, layers=2, reductions=False)
+    options = {"space": DartsSpace(nodes=2), "supernet": supernet, "strategy": strategy}
+    module = tiny.module(relaxation=relaxation, **options)
+    start = {name: value.clone() for name, value in module.architecture.logits.items()}
+    trainer = tiny.trainer(tmp_path, max_epochs=1)
+    trainer.fit(module, datamodule=tiny.data())
+    moved = {n: not torch.equal(v, start[n]) for n, v in module.architecture.logits.items()}
+    assert moved["normal"]
+    # Second order fills what has no gradient with zeros, which Adam's decay moves.
+    assert moved["reduce"] == isinstance(strategy, SecondOrder)
 
 
 def test_held_out_batches_are_every_held_out_image_once(tiny, tmp_path):

@@ -108,6 +108,20 @@ def test_released_parameter_counts():  # facts D1 to D3
     assert count(NasBench201Supernet(NasBench201Space())) == 1_692_826
 
 
+@pytest.mark.parametrize(
+    ("nodes", "layers", "parameters"), [(4, 8, 372_464), (2, 8, 137_392), (2, 1, 19_088)]
+)
+def test_parents_of_the_wiring_study_have_their_sizes(nodes, layers, parameters):
+    # Xie et al., AISTATS 2021: normal cells only, no bias in the classifier.
+    net = ConvolutionalSupernet(
+        DartsSpace(nodes=nodes), layers=layers, reductions=False, classifier_bias=False
+    )
+    assert set(net.cell_types_of_cells) == {"normal"}
+    assert net.halvings == 0
+    assert sum(weight.numel() for weight in net.parameters()) == parameters
+    assert net.classifier.bias is None
+
+
 def test_released_multiply_adds():  # fact D4; the smaller image keeps the test fast: all scale
     macs = []
 
