@@ -63,7 +63,9 @@ class Architecture(nn.Module):
             self.closed.register_buffer(name, torch.zeros(shape, dtype=torch.bool))
             self.candidates.register_buffer(name, space.candidates(name), persistent=False)
         self._host_masks: dict[str, Tensor] | None = None
-        self.register_load_state_dict_post_hook(lambda module, _: module._forget())
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda module, _: module._forget()
+        )
         self.hold()
 
     def sample(self, draw: Draw | None = None) -> GateSample:
@@ -97,7 +99,7 @@ class Architecture(nn.Module):
         result = {}
         for name, logits in self.edge_logits.items():
             open_ = self.mask()[name].any(-1)
-            nodes = zip(logits.split(sizes), open_.split(sizes), strict=True)
+            nodes = zip(torch.split(logits, sizes), torch.split(open_, sizes), strict=True)
             result[name] = torch.cat([masked_softmax(*node) for node in nodes])
         return result
 
