@@ -125,6 +125,7 @@ def _cell_costs(edges: SearchEdges, states: list[Tensor]) -> Tensor:
     costs = torch.zeros(len(MEASURES), len(space.edges), len(space.operations), dtype=torch.float64)
     for row, (edge, stride) in enumerate(zip(space.edges, edges.strides, strict=True)):
         _, channels, height, width = states[edge.target].shape
+        channels //= edges.extras.partial_channels
         for column, name in enumerate(space.operations):
             if name in edges.operations(row):
                 cost = operation_cost(name, channels, height * width, stride)

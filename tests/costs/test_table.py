@@ -164,3 +164,13 @@ def test_counting_leaves_the_supernet_as_it_was():
 def test_images_that_cannot_be_halved_are_refused():
     with pytest.raises(InputError, match="cannot be halved 2 times"):
         cost_table(ConvolutionalSupernet(DartsSpace(nodes=2), 4, 3), (3, 6, 6))
+
+
+def test_options_of_a_supernet_leave_its_operations_their_costs(released):
+    options = {"auxiliary_skip": 1.0, "drop_path": 0.5, "skip_dropout": 0.5, "node_norm": True}
+    table = cost_table(ConvolutionalSupernet(DartsSpace(), **options), (3, 32, 32))
+    partial = cost_table(ConvolutionalSupernet(DartsSpace(), 64, partial_channels=4), (3, 32, 32))
+    for name in TYPES:
+        assert torch.equal(table.costs[name], released.costs[name])
+        # A quarter of 64 channels is what 16 are.
+        assert torch.equal(partial.costs[name], released.costs[name])

@@ -48,7 +48,7 @@ def test_an_edge_is_beta_times_its_skip_and_the_gated_operations():
         )
         only = torch.zeros(5, 8)
         only[0, 2] = 3.0
-        gates = net._cell_gates(GateSample({kind: only}), kind, 0)
+        gates = net._cell_gates(GateSample({kind: only}), kind, 0, far)
         assert torch.equal(gates.gates, torch.cat([only, torch.full((5, 1), 0.5)], 1))
         with statistics(net, "batch"):
             a, b = cell.preprocess0(far), cell.preprocess1(near)
