@@ -1,7 +1,15 @@
 """Candidate operations, and the table that builds them by name."""
 
-from lnas.operations.normalization import BatchNorm2d, statistics
+from lnas.operations.normalization import BatchNorm2d, plain_averages, statistics
 from lnas.operations.sizes import check_halvings
 from lnas.operations.table import build, names, register
 
-__all__ = ["BatchNorm2d", "build", "check_halvings", "names", "register", "statistics"]
+__all__ = [
+    "BatchNorm2d",
+    "build",
+    "check_halvings",
+    "names",
+    "plain_averages",
+    "register",
+    "statistics",
+]

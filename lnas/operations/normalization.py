@@ -42,6 +42,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         super().__init__(channels, eps=eps, momentum=momentum, affine=affine)
         self.num_batches_tracked = None
         self.statistics: Statistics | None = None
+        self.passes: int | None = None
 
     @property
     def mode(self) -> Statistics:
@@ -62,6 +63,7 @@ class BatchNorm2d(nn.BatchNorm2d):
             scale = gate if scale is None else scale * gate
             shift = None if shift is None else shift * gate
         mode = self.mode
+        rate = self.next_rate() if mode == "update" else 0.0
         return functional.batch_norm(
             input,
             None if mode == "batch" else self.running_mean,
@@ -69,9 +71,16 @@ class BatchNorm2d(nn.BatchNorm2d):
             scale,
             shift,
             mode != "running",
-            self.momentum or 0.0,
+            rate,
             self.eps,
         )
+
+    def next_rate(self) -> float:
+        """Return the weight of the next batch in the running averages; see `plain_averages`."""
+        if self.passes is None:
+            return self.momentum or 0.0
+        self.passes += 1
+        return 1 / self.passes
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any
@@ -79,6 +88,26 @@ class BatchNorm2d(nn.BatchNorm2d):
         """Accept state dicts of torch's BatchNorm2d: their batch counter is dropped."""
         state_dict.pop(f"{prefix}num_batches_tracked", None)
         super()._load_from_state_dict(state_dict, prefix, {**local_metadata, "version": 2}, *rest)
+
+
+@contextmanager
+def plain_averages(network: nn.Module) -> Iterator[None]:
+    """Start the running averages anew: within the block, passes in mode `update` make them means.
+
+    The running mean becomes the mean of the batches' means, the running variance that of their
+    unbiased variances, each batch with the same weight.
+
+    Args:
+        network: Network whose layers are switched.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, BatchNorm2d)]
+    try:
+        for layer in layers:
+            layer.passes = 0
+        yield
+    finally:
+        for layer in layers:
+            layer.passes = None
 
 
 @contextmanager

@@ -115,8 +115,9 @@ def _move(
         new_mean, new_variance = (mean[own], variance[own]) if stacked else (mean, variance)
         if offset is not None:
             new_mean = new_mean + offset
-        norm.running_mean.lerp_(new_mean, norm.momentum or 0.0)
-        norm.running_var.lerp_(new_variance, norm.momentum or 0.0)
+        rate = norm.next_rate()
+        norm.running_mean.lerp_(new_mean, rate)
+        norm.running_var.lerp_(new_variance, rate)
 
 
 def _dense(x: Tensor) -> Tensor:

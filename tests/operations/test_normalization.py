@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lnas.errors import InputError
-from lnas.operations import BatchNorm2d, statistics
+from lnas.operations import BatchNorm2d, plain_averages, statistics
 
 
 def pair(affine=True):
@@ -49,6 +49,25 @@ def test_the_mode_decides_not_training(mode, uses_batch, moves, training):
     theirs.train(uses_batch)
     torch.testing.assert_close(y, theirs(x))
     torch.testing.assert_close(averages(ours), averages(theirs) if moves else before)
+
+
+def test_plain_averages_are_means_over_the_passes_and_then_exponential_again():
+    net = nn.Sequential(BatchNorm2d(4, affine=False).double())
+    net[0].running_mean.fill_(1e6)  # what was there before does not count
+    batches = [scale * torch.randn(3, 4, 6, 6, dtype=torch.float64) for scale in range(1, 6)]
+    with plain_averages(net):
+        for batch in batches:
+            with statistics(net, "update"):
+                net(batch)
+            with statistics(net, "batch"):
+                net(100 * batch)
+    means = torch.stack([batch.mean((0, 2, 3)) for batch in batches])
+    variances = torch.stack([batch.var((0, 2, 3)) for batch in batches])
+    expected = torch.stack([means.mean(0), variances.mean(0)])
+    torch.testing.assert_close(averages(net[0]), expected)
+    net(batches[0])
+    expected = 0.9 * expected + 0.1 * torch.stack([means[0], variances[0]])
+    torch.testing.assert_close(averages(net[0]), expected)
 
 
 def test_modes_nest_and_are_restored_after_an_error():

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from lnas import operations
-from lnas.operations import BatchNorm2d
+from lnas.operations import BatchNorm2d, plain_averages, statistics
 from lnas.relaxations import GateSample
 from lnas.spaces import DartsSpace, NasBench201Space
 from lnas.supernet import ConvolutionalSupernet, NasBench201Supernet
@@ -52,6 +52,20 @@ def test_paths_are_equal(make, name, mode, kind, random_sample, assert_equal_pat
     net = make(name)
     sample = random_sample(net, 1, **kind)
     assert_equal_paths(net, sample, torch.randn(2, 3, 8, 8), mode)
+
+
+@pytest.mark.parametrize("name", ["darts", "nasbench201"])
+def test_paths_are_equal_in_plain_averages(make, name, random_sample):
+    net = make(name)
+    sample, batches = random_sample(net, 2, masked=True), torch.randn(3, 2, 3, 8, 8)
+    found = []
+    for path in ("fused", "reference"):
+        net.path = path
+        with torch.no_grad(), plain_averages(net), statistics(net, "update"):
+            for batch in batches:
+                net(batch, sample)
+        found.append({key: value.clone() for key, value in net.named_buffers()})
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", ["s1", "s3", "s4"])
