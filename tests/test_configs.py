@@ -1,5 +1,6 @@
 """Every shipped config runs, shrunk, and the signals that its header names are finite and move."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -78,6 +79,9 @@ def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path):
     folder = search(["--config", str(short), *options, f"--run.folder={tmp_path / 'run'}"])
     assert (folder / "genotype.json").is_file()
     check_signals(path, folder)
+    results = json.loads((folder / "run_card.json").read_text())["results"]
+    for name in ("supernet", "child", "recalibrated"):
+        assert math.isfinite(results[f"search/final_{name}_loss"])
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("evaluation/*.yaml")), ids=ids)

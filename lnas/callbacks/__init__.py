@@ -5,6 +5,7 @@ from lnas.callbacks.anneal import Anneal
 from lnas.callbacks.architecture_pictures import ArchitecturePictures
 from lnas.callbacks.checkpoint_io import AtomicCheckpointIO
 from lnas.callbacks.checkpoints import Checkpoints
+from lnas.callbacks.child_validation import ChildValidation
 from lnas.callbacks.collapse_warning import CollapseWarning
 from lnas.callbacks.constant_schedule import ConstantSchedule
 from lnas.callbacks.derive_genotype import DeriveGenotype
@@ -26,6 +27,7 @@ __all__ = [
     "ArchitecturePictures",
     "AtomicCheckpointIO",
     "Checkpoints",
+    "ChildValidation",
     "CollapseWarning",
     "ConstantSchedule",
     "DeriveGenotype",

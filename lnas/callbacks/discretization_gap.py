@@ -4,7 +4,7 @@ Both are measured on the same held-out batches with the supernet's weights and t
 statistics; the child has one-hot gates and no training of its own.
 """
 
-from itertools import islice
+from itertools import repeat
 from typing import final
 
 import torch
@@ -15,6 +15,7 @@ from lnas.errors import InputError
 from lnas.loggers import log_row
 from lnas.relaxations import GateSample
 from lnas.search import SearchModule
+from lnas.search.measuring import measure
 
 
 @final
@@ -42,9 +43,9 @@ class DiscretizationGap(Callback):
         if not trainer.num_val_batches or not sum(trainer.num_val_batches):
             return
         architecture = pl_module.architecture
-        child = pl_module.space.project(magnitudes(architecture))
-        supernet = self._measure(pl_module, architecture.noise_free())
-        derived = self._measure(pl_module, GateSample.child(child))
+        child = GateSample.child(pl_module.space.project(magnitudes(architecture)))
+        supernet = measure(pl_module, repeat(architecture.noise_free()), self.batches)
+        derived = measure(pl_module, repeat(child), self.batches)
         row: dict[str, float] = {
             "search/step": pl_module.steps,
             "search/epoch": trainer.current_epoch,
@@ -53,12 +54,3 @@ class DiscretizationGap(Callback):
             row[f"search/child_{name}"] = value
             row[f"search/gap_{name}"] = value - supernet[name]
         log_row(trainer, row)
-
-    def _measure(self, module: SearchModule, sample: GateSample) -> dict[str, float]:
-        """Return means over the held-out images of all ranks."""
-        metrics = module.task.metrics().to(module.device)
-        state = None
-        for batch in islice(module.held_out_batches(), self.batches):
-            loss, output, state = module.run(batch, "held_out", sample, state=state)
-            metrics.update(loss, output, batch)
-        return metrics.compute()

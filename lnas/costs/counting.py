@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lnas.networks.cells import all_computed
+from lnas.operations import mode
 from lnas.tasks import Examples, ImageExamples
 
 Hook = Callable[[nn.Module, Any, Any], None]
@@ -89,15 +90,10 @@ def run_on_meta(
         name: torch.empty_like(value, device="meta")
         for name, value in (*module.named_parameters(), *module.named_buffers())
     }
-    layers = list(module.modules())
-    training = [layer.training for layer in layers]
     handles = [layer.register_forward_hook(hook) for layer, hook in hooks]
     try:
-        module.eval()
-        with torch.no_grad():
+        with mode(module, training=False), torch.no_grad():
             functional_call(module, state, inputs)
     finally:
         for handle in handles:
             handle.remove()
-        for layer, flag in zip(layers, training, strict=True):
-            layer.training = flag

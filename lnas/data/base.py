@@ -160,6 +160,21 @@ class StreamData(LightningDataModule, ABC):
             )
         return self._training_loader("architecture", self.streams().architecture)
 
+    def calibration_loader(self) -> StreamLoader:
+        """Return the images of the weights stream, not augmented, in a shuffled order of their own.
+
+        What is estimated over them, as running averages, does not hang on the noise of views.
+        """
+        return StreamLoader(
+            self.train_set,
+            self.streams().weights,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            purpose="calibration",
+            augmentation=Augmentation(self.plain_view(), self.prepare),
+            workers=self.workers,
+        )
+
     def held_out_loader(self) -> StreamLoader:
         """Return the held-out stream: every image once, not augmented.
 

@@ -9,6 +9,7 @@ from torch import nn
 from torch.func import functional_call
 
 from lnas.networks.base import Network
+from lnas.operations import mode
 from lnas.tasks import Examples
 
 
@@ -26,17 +27,14 @@ def unused_parameters(network: Network, examples: Examples) -> list[str]:
         name: nn.Parameter(torch.empty_like(value, device="meta"))
         for name, value in network.named_parameters()
     }
-    training = {module: module.training for module in network.modules()}
     rate, network.drop_path = network.drop_path, 0.0
-    network.train()
     try:
-        output = functional_call(network, {**state, **parameters}, (examples.inputs(2),))
+        with mode(network, training=True):
+            output = functional_call(network, {**state, **parameters}, (examples.inputs(2),))
         loss = output.logits.sum()
         if output.auxiliary is not None:
             loss = loss + output.auxiliary.sum()
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     finally:
         network.drop_path = rate
-        for module, flag in training.items():
-            module.training = flag
     return [name for name, found in zip(parameters, gradients, strict=True) if found is None]

@@ -1,4 +1,7 @@
-"""What every run has besides its configs: records, checkpoints, the run card, a graceful end."""
+"""What every run has besides its configs: records, checkpoints, the run card, a graceful end.
+
+A search that derives a genotype validates the child as well.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -8,7 +11,14 @@ from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-from lnas.callbacks import AtomicCheckpointIO, Checkpoints, GracefulStop, RunCard
+from lnas.callbacks import (
+    AtomicCheckpointIO,
+    Checkpoints,
+    ChildValidation,
+    DeriveGenotype,
+    GracefulStop,
+    RunCard,
+)
 from lnas.errors import InputError
 from lnas.loggers import MetricsCsv, WandbRun
 
@@ -40,6 +50,9 @@ def add_parts(
     callbacks = as_list(trainer.get("callbacks"))
     if not any(isinstance(one, Checkpoints) for one in callbacks):
         callbacks.append(Checkpoints(monitor=BEST if evaluates else None))
+    derives = any(isinstance(one, DeriveGenotype) for one in callbacks)
+    if derives and not any(isinstance(one, ChildValidation) for one in callbacks):
+        callbacks.append(ChildValidation())
     # GracefulStop last: behind an epoch it leaves when the epoch's checkpoint is complete.
     callbacks += [RunCard(dict(settings)), GracefulStop()]
     has_bar = any(isinstance(one, ProgressBar) for one in callbacks)

@@ -198,3 +198,20 @@ def test_lightning_does_not_advise_more_workers(tmp_path):
     trainer(tmp_path, enable_checkpointing=False, fast_dev_run=True).fit(
         Record(), datamodule=Digits()
     )
+
+
+def test_calibration_reads_the_weights_stream_as_it_is_in_an_order_of_its_own():
+    def noisy(image):
+        return image + torch.rand(())
+
+    made = TensorData(IMAGES, LABELS, batch_size=8, cutout=2, transform=noisy, seed=1)
+    batches = [images for images, _ in made.calibration_loader()]
+    assert all(any(torch.equal(x, i) for i in IMAGES) for images in batches for x in images)
+    weights, found = made.streams().weights, numbers(made.calibration_loader())
+    assert {len(images) for images in batches} == {8}
+    assert len(set(found)) == len(found) == 8 * (len(weights) // 8)
+    assert set(found) <= set(weights)
+    assert found != sorted(found)
+    plain = TensorData(IMAGES, LABELS, batch_size=8, augment=False, seed=1)
+    assert found != numbers(plain.train_dataloader())
+    assert found == numbers(plain.calibration_loader())

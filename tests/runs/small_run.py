@@ -20,6 +20,7 @@ from lnas.callbacks import (
     ArchitecturePictures,
     AtomicCheckpointIO,
     Checkpoints,
+    ChildValidation,
     CollapseWarning,
     ConstantSchedule,
     DeriveGenotype,
@@ -85,7 +86,8 @@ def evaluation_module():
 def search_callbacks(criterion=None):
     return [
         ConstantSchedule(2), GenotypeTrail(pictures_every=0), DiscretizationGap(),
-        CollapseWarning(), DeriveGenotype(criterion), ArchitecturePictures(every=9),
+        CollapseWarning(), DeriveGenotype(criterion), ChildValidation(),
+        ArchitecturePictures(every=9),
     ]  # fmt: skip
 
 
