@@ -2,11 +2,19 @@
 
 import importlib.util
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
 
-from lnas.callbacks import Anneal, ChildValidation, DeriveGenotype, ResourceCost, child_validation
+from lnas.callbacks import (
+    Anneal,
+    ChildValidation,
+    DeriveGenotype,
+    ResourceCost,
+    child_validation,
+    derive_genotype,
+)
 from lnas.relaxations import Concrete, HardConcrete, OneHot
 from lnas.schedules import Linear
 from lnas.search import FirstOrder, Joint, SearchModule
@@ -20,6 +28,11 @@ def tiny_search():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.TinySearch()
+
+
+def without_pictures():
+    """Leave out what takes most of the time of so small a search."""
+    return patch.object(derive_genotype, "draw_genotype")
 
 
 class FixedStatistics(SearchModule):
@@ -51,7 +64,8 @@ def search_all(folder, devices):
         trainer = tiny.trainer(
             folder / name, [*callbacks, *ends], precision="64-true", devices=devices, **strategy
         )
-        trainer.fit(module, datamodule=tiny.data())
+        with without_pictures():
+            trainer.fit(module, datamodule=tiny.data())
         state = {key: value.clone() for key, value in module.state_dict().items()}
         found[name] = state, trainer.logger.rows, ends[0].genotype.hash
     return found
@@ -77,17 +91,14 @@ def validate(folder, devices):
         used[-1] |= {"result": measure(module, samples, batches, statistics_mode, weights)}
         return used[-1]["result"]
 
-    child_validation.measure = spy
     strategy = {"strategy": "ddp"} if devices > 1 else {}
-    try:
+    with patch.object(child_validation, "measure", spy), without_pictures():
         trainer = tiny.trainer(
             folder, [DeriveGenotype(), ChildValidation()], precision="64-true", devices=devices,
             **strategy,
         )  # fmt: skip
         module = tiny.module()
         trainer.fit(module, datamodule=tiny.data())
-    finally:
-        child_validation.measure = measure
     return used, {name: value.clone() for name, value in module.state_dict().items()}
 
 
