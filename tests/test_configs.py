@@ -160,6 +160,15 @@ def test_snas_has_the_papers_settings_and_takes_the_released_optimizer():
     assert weights == {"mild": 1.5e-3, "moderate": 5e-3, "aggressive": 1e-2}
 
 
+def test_gdas_anneals_as_released():
+    found = settings_of("search", ["--config", "gdas", "--config", "cifar10"])
+    anneal = found["trainer"]["callbacks"][0]["init_args"]
+    assert (anneal["reach"], found["trainer"]["max_epochs"]) == ("both", 250)
+    temperature = Linear(**anneal["schedule"]["init_args"])
+    for epoch, value in {0: 10.0, 125: 5.0301, 249: 0.1}.items():
+        assert temperature(epoch / 249) == pytest.approx(value, abs=5e-5)
+
+
 def test_an_evaluation_trains_on_all_that_is_not_held_out(tmp_path):
     options = ["--genotype=darts_v2", "--config", "digits", "--data.held_out=0.1"]
     options += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1", "--model.drop_path=0"]

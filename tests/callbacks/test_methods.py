@@ -16,6 +16,7 @@ from lnas.callbacks import (
     GroupPenalty,
     PathDepth,
     Proximity,
+    ResourceCost,
 )
 from lnas.errors import InputError
 from lnas.relaxations import ClippedReLU, Concrete, HardConcrete, OneHot, Sigmoid, Softmax
@@ -41,7 +42,10 @@ RELAXATIONS = {
     "clipped_relu": ClippedReLU,
     "gdas": OneHot,
 }
-PENALTIES = {"proximity": Proximity, "admm": ADMM, "group_penalty": GroupPenalty}
+PENALTIES = {
+    "proximity": Proximity, "admm": ADMM, "group_penalty": GroupPenalty,
+    "resource_cost": lambda: ResourceCost(weight=1.0),
+}  # fmt: skip
 STRATEGIES = {"first": FirstOrder, "second": SecondOrder, "joint": Joint}
 
 

@@ -162,7 +162,7 @@ def test_a_genotype_of_another_space_or_an_unknown_one_is_one_line(capsys):
 def searched(capsys):
     """The folder of a finished search."""
     assert main(["search", *SMALL, "--run.folder=run"]) == 0
-    capsys.readouterr()
+    assert "child, statistics of its own" in capsys.readouterr().out
     return Path("run")
 
 

@@ -3,6 +3,9 @@ import torch
 
 from lnas.errors import InputError
 from lnas.relaxations import Draw, OneHot, Sigmoid
+from lnas.relaxations.noise import gumbel, uniform
+from lnas.spaces import NasBench201Space
+from lnas.supernet import NasBench201Supernet
 
 
 def test_one_operation_runs_and_the_softmax_gets_the_gradient():
@@ -17,8 +20,6 @@ def test_one_operation_runs_and_the_softmax_gets_the_gradient():
     torch.testing.assert_close(gates.detach(), active.double())
     (gradient,) = torch.autograd.grad((gates * weights).sum(), logits)
     # An independent form: the Jacobian of a softmax with the sampled noise, p (w - <p, w>) / T.
-    from lnas.relaxations.noise import gumbel, uniform
-
     noise = gumbel(uniform(logits.detach(), Draw(seed=1).shared("one_hot", "cell")))
     soft = ((logits.detach() + noise) / 2.0).softmax(-1)
     expected = soft * (weights - (soft * weights).sum(-1, keepdim=True)) / 2.0
@@ -32,6 +33,33 @@ def test_choices_follow_the_softmax_at_any_temperature():
         active = OneHot(temperature)({"cell": logits}, mask, Draw(seed=2)).active["cell"]
         expected = torch.tensor([0.1, 0.2, 0.3, 0.4])
         torch.testing.assert_close(active.float().mean(0), expected, atol=0.015, rtol=0)
+
+
+@pytest.mark.parametrize("path", ["fused", "reference"])
+def test_a_supernet_runs_what_is_chosen_and_what_did_not_run_tells_nothing(path):
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    space = NasBench201Space()
+    supernet = NasBench201Supernet(space, channels=2, cells=1)
+    supernet.path = path
+    logits = torch.randn(6, 5, requires_grad=True)
+    mask = {"cell": torch.ones(6, 5, dtype=torch.bool)}
+    sample = OneHot(temperature=3.0)({"cell": logits}, mask, Draw(seed=6))
+    images = torch.randn(2, 3, 8, 8)
+    loss = supernet(images, sample).logits.square().sum()
+    (found,) = torch.autograd.grad(loss, logits)
+
+    # A child of plain one-hot gates, and the slope of its loss along the chosen ones alone.
+    chosen = sample.active["cell"].double().requires_grad_()
+    alone = supernet(images, {"cell": chosen}).logits.square().sum()
+    torch.testing.assert_close(loss, alone)
+    (slopes,) = torch.autograd.grad(alone, chosen)
+    noise = gumbel(uniform(logits.detach(), Draw(seed=6).shared("one_hot", "cell")))
+    p = ((logits.detach() + noise) / 3.0).softmax(-1)
+    along = slopes * sample.active["cell"]
+    expected = p * (along - (p * along).sum(-1, keepdim=True)) / 3.0
+    torch.testing.assert_close(found, expected)
+    assert found.abs().max() > 1e-6
 
 
 def test_the_log_probability_is_that_of_the_chosen_operations():
