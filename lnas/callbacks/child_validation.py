@@ -175,7 +175,7 @@ def first_ranks_averages(module: SearchModule) -> dict[str, Tensor]:
         return found
     flat = torch.cat([buffer.flatten() for buffer in found.values()])
     torch.distributed.broadcast(flat, 0)
-    pieces = flat.split([buffer.numel() for buffer in found.values()])
+    pieces = torch.split(flat, [buffer.numel() for buffer in found.values()])
     return {name: piece.view_as(found[name]) for name, piece in zip(found, pieces, strict=True)}
 
 
