@@ -40,8 +40,6 @@ from lnas.search.measuring import measure
 from lnas.search.streams import to_device
 
 AVERAGES = ("running_mean", "running_var")
-# What a supernet may have for the search alone: at 0 in a child.
-OFF_IN_CHILDREN = ("auxiliary_skip", "drop_path")
 TITLES = {
     "supernet": "supernet",
     "child": "child, statistics of the supernet",
@@ -112,26 +110,33 @@ class ChildValidation(Callback):
     def _measure(
         self, trainer: Trainer, module: SearchModule, genotype: Genotype, batches: int
     ) -> dict[str, dict[str, float]]:
-        one_hot, averages = child_sample(module, genotype), first_ranks_averages(module)
-        child = child_buffers(module)
+        like = next(module.supernet.parameters())
+        choices = module.space.one_hot(genotype)
+        # A child has nothing that only helps a search: see `GateSample.child`.
+        child = GateSample.child({name: table.to(like) for name, table in choices.items()})
+        averages = first_ranks_averages(module)
         drawn = (module.sample(f"child validation {index}") for index in count())
-        recalibrated = self._recalibrate(trainer, module, one_hot, child | averages)
+        own = self._recalibrate(trainer, module, child, averages)
         return {
             "supernet": measure(module, drawn, batches, "running", averages),
-            "child": measure(module, repeat(one_hot), batches, "running", child | averages),
-            "recalibrated": measure(module, repeat(one_hot), batches, "running", recalibrated),
+            "child": measure(module, repeat(child), batches, "running", averages),
+            "recalibrated": measure(module, repeat(child), batches, "running", own),
         }
 
     def _recalibrate(
-        self, trainer: Trainer, module: SearchModule, sample: GateSample, buffers: dict[str, Tensor]
+        self,
+        trainer: Trainer,
+        module: SearchModule,
+        child: GateSample,
+        averages: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """Return the buffers of the child with averages that are its own on every rank."""
-        own = {name: buffer.clone() for name, buffer in buffers.items()}
+        """Return the averages that are the child's own, the same on every rank."""
+        own = {name: buffer.clone() for name, buffer in averages.items()}
         state: Any = None
         with mode(module, training=False), plain_averages(module.supernet):
             for batch in self._calibration(trainer, module):
                 # The averages move in the given copies.
-                _, _, state = module.run(batch, "held_out", sample, "update", own, state)
+                _, _, state = module.run(batch, "held_out", child, "update", own, state)
         means = average(trainer.strategy, list(own.values()))
         return dict(zip(own, means, strict=True))
 
@@ -143,25 +148,6 @@ class ChildValidation(Callback):
         limit = self.calibration_batches or limited(len(loader), trainer.limit_train_batches)
         for batch in islice(loader, limit):
             yield to_device(module, batch)
-
-
-def child_sample(module: SearchModule, genotype: Genotype) -> GateSample:
-    """Return the one-hot gates of a genotype; nothing else is computed."""
-    like = next(module.supernet.parameters())
-    tables = module.space.one_hot(genotype)
-    return GateSample(
-        {name: table.to(like) for name, table in tables.items()},
-        {name: table.bool() for name, table in tables.items()},
-    )
-
-
-def child_buffers(module: SearchModule) -> dict[str, Tensor]:
-    """Return what makes a child of the supernet besides its gates: buffers by name."""
-    return {
-        name: torch.zeros_like(buffer)
-        for name, buffer in module.supernet.named_buffers()
-        if name.rpartition(".")[-1] in OFF_IN_CHILDREN
-    }
 
 
 def first_ranks_averages(module: SearchModule) -> dict[str, Tensor]:

@@ -13,7 +13,8 @@ weight * E[C(Z)], with the costs of `lnas.costs` (appendix F). The expectation i
 
 `form="log"` is the released default: the mean of the logarithms of the three costs, edge by edge.
 Deviations: penalties are means over the cells of a kind, whatever their number, where the released
-code divides by 6 and 2; log p(Z) is exact, where the released one clamps Z at 1e-4.
+code divides by 6 and 2; log p(Z) is exact, where the released one clamps Z at 1e-4. An edge's own
+weight (PC-DARTS) does not make it cheaper.
 """
 
 from typing import Any, Literal, final, get_args
@@ -77,13 +78,13 @@ class ResourceCost(SearchCallback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Count the operations of this supernet on images of this data's size."""
         assert isinstance(pl_module, SearchModule)
-        shape = getattr(getattr(trainer, "datamodule", None), "image_shape", None)
-        if shape is None:
+        examples = getattr(getattr(trainer, "datamodule", None), "examples", None)
+        if examples is None:
             raise InputError(
-                "ResourceCost needs to know the image's size and there is no data module with an "
-                "image_shape; fit with one of lnas.data, or leave ResourceCost out."
+                "ResourceCost needs to know the image's size and there is no data module that "
+                "says it; fit with one of lnas.data, or leave ResourceCost out."
             )
-        self.table = cost_table(pl_module.supernet, shape)
+        self.table = cost_table(pl_module.supernet, examples)
         self._module = pl_module
         if self.estimator == "policy_gradient":
             pl_module.sample("check").log_prob()  # raises if there is none

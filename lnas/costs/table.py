@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from lnas.costs.counting import run_on_meta
 from lnas.costs.operations import operation_cost
 from lnas.errors import InputError
-from lnas.operations import check_halvings
 from lnas.relaxations import GateSample
 from lnas.supernet import Supernet
 from lnas.supernet.edges import SearchEdges
+from lnas.tasks import Examples
 
 MEASURES = ("parameters", "multiply_adds", "memory_access")
 Form = Literal["log", "linear"]
@@ -77,24 +77,23 @@ class CostTable:
         return penalties
 
 
-def cost_table(supernet: Supernet, image_shape: tuple[int, int, int]) -> CostTable:
+def cost_table(supernet: Supernet, examples: Examples) -> CostTable:
     """Return the costs of a supernet's operations; nothing is computed, and it is not changed.
 
     Args:
         supernet: A supernet for images.
-        image_shape: (channels, H, W) of an image.
+        examples: What the images look like.
 
     Raises:
         InputError: The supernet or an operation has no cost formula, or the image cannot be halved.
     """
     space, types = supernet.space, supernet.cell_types_of_cells
     cells = [part for part in supernet.modules() if isinstance(part, SearchEdges)]
-    if len(cells) != len(types) or len(image_shape) != 3:
+    if len(cells) != len(types):
         raise InputError(
             f"No cost formulas for {type(supernet).__name__}, which has no operations on images; "
             "leave ResourceCost out of this search."
         )
-    check_halvings(image_shape[1], image_shape[2], supernet.halvings)
     visited: list[Tensor] = []
 
     def note(edges: nn.Module, _: tuple[object, ...], states: list[Tensor]) -> None:
@@ -105,11 +104,9 @@ def cost_table(supernet: Supernet, image_shape: tuple[int, int, int]) -> CostTab
     shape = (len(space.edges), len(space.operations))
     gates = {name: torch.ones(shape, device="meta") for name in space.cell_types}
     nothing = {name: torch.zeros(shape, dtype=torch.bool) for name in space.cell_types}
-    images = torch.empty(1, *image_shape, device="meta")
+    inputs = examples.inputs(), GateSample(gates, nothing)
     with supernet.using("reference"):
-        run_on_meta(
-            supernet, (images, GateSample(gates, nothing)), [(cell, note) for cell in cells]
-        )
+        run_on_meta(supernet, inputs, [(cell, note) for cell in cells])
     table = torch.stack(visited, 1)
     return CostTable(
         {

@@ -19,6 +19,7 @@ from lnas.relaxations import Concrete
 from lnas.search import Joint, SearchModule
 from lnas.spaces import DartsSpace, EveryEdge
 from lnas.supernet import ConvolutionalSupernet
+from lnas.tasks import ImageExamples
 
 
 class Data(TensorData):
@@ -93,7 +94,7 @@ def search(trainer, data, callbacks, epochs=2, rule=None, **options):
     module = SearchModule(
         space,
         lambda s, num_classes: ConvolutionalSupernet(s, 4, 3, num_classes),
-        num_classes=4,
+        examples=ImageExamples(4),
         seed=3,
         **options,
     )
@@ -156,27 +157,22 @@ def test_nothing_changes_bit_for_bit(small_trainer, data):
     assert any(before.modes)
 
 
-def test_a_child_has_neither_auxiliary_skips_nor_dropped_paths(small_trainer, data):
-    seen = []
+def test_a_child_has_no_auxiliary_skips(small_trainer, data, tmp_path):
+    def supernet(space, num_classes, auxiliary_skip=1.0):
+        return ConvolutionalSupernet(space, 4, 3, num_classes, auxiliary_skip=auxiliary_skip)
 
-    class Supernet(ConvolutionalSupernet):
-        def __init__(self, *sizes):
-            super().__init__(*sizes)
-            for name in ("auxiliary_skip", "drop_path"):
-                self.register_buffer(name, torch.tensor(0.5))
-
-        def forward(self, inputs, sample, state=None):
-            derived = sample.active is not None
-            seen.append((derived, float(self.auxiliary_skip), float(self.drop_path)))
-            return super().forward(inputs, sample, state)
-
-    module = SearchModule(
-        small_space(None), lambda s, num_classes: Supernet(s, 4, 3, num_classes), num_classes=4
-    )
-    trainer = small_trainer(DeriveGenotype(), ChildValidation())
-    trainer.fit(module, datamodule=data)
-    assert set(seen) == {(False, 0.5, 0.5), (True, 0.0, 0.0)}
-    assert float(module.supernet.drop_path) == 0.5
+    module = SearchModule(small_space(None), supernet, examples=ImageExamples(4), seed=3)
+    derive = DeriveGenotype()
+    small_trainer(derive, ChildValidation()).fit(module, datamodule=data)
+    plain = supernet(module.space, 4, None)
+    plain.load_state_dict(module.supernet.state_dict(), strict=False)
+    one_hot, row = module.space.one_hot(derive.genotype), final(tmp_path)
+    assert measured(row, "child") == pytest.approx(in_evaluation_mode(plain, one_hot, data))
+    plain = with_own_statistics(plain, one_hot, data)
+    assert measured(row, "recalibrated") == pytest.approx(in_evaluation_mode(plain, one_hot, data))
+    gates = module.architecture.probabilities()
+    whole = in_evaluation_mode(module.supernet, gates, data)
+    assert measured(row, "supernet") == pytest.approx(whole, rel=1e-4)
 
 
 def test_a_child_without_operations_is_validated_too(small_trainer, data, tmp_path):
@@ -217,7 +213,7 @@ def test_the_trainers_limits_hold_for_the_end_as_well(small_trainer, data, tmp_p
 
     module = SearchModule(
         small_space(None), lambda s, num_classes: ConvolutionalSupernet(s, 4, 3, num_classes),
-        num_classes=4,
+        examples=ImageExamples(4),
     )  # fmt: skip
     callbacks = [DeriveGenotype(), Count(), ChildValidation()]
     trainer = small_trainer(*callbacks, limit_val_batches=1, limit_train_batches=2)

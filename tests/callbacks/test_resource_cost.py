@@ -19,6 +19,7 @@ from lnas.relaxations.noise import gumbel
 from lnas.search import FirstOrder, Joint, SearchStep, SecondOrder
 from lnas.spaces import DartsSpace
 from lnas.supernet import ConvolutionalSupernet
+from lnas.tasks import ImageExamples
 
 _spec = importlib.util.spec_from_file_location(
     "search_conftest", Path(__file__).parents[1] / "search" / "conftest.py"
@@ -61,7 +62,7 @@ def test_loss_and_gradients_of_a_search_step_equal_the_released_ones(golden, pat
         for name, values in logits.items()
     }
     part = part_on(
-        cost_table(net, (3, setting["image"], setting["image"])),
+        cost_table(net, ImageExamples(shape=(3, setting["image"], setting["image"]))),
         weight=float(stored["resource_weight"]),
     )
     entropy = functional.cross_entropy(net(stored["input"], gates).logits, stored["labels"])

@@ -9,6 +9,7 @@ from lnas.costs import MEASURES, CostTable, cost_table
 from lnas.errors import InputError
 from lnas.spaces import DartsSpace, NasBench201Space
 from lnas.supernet import ConvolutionalSupernet, NasBench201Supernet
+from lnas.tasks import ImageExamples
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 TYPES = ("normal", "reduce")
@@ -18,7 +19,11 @@ OPERATIONS = DartsSpace().operations
 @pytest.fixture(scope="module")
 def released():
     """The table of the published search network on 32x32 images."""
-    return cost_table(ConvolutionalSupernet(DartsSpace()), (3, 32, 32))
+    return cost_table(ConvolutionalSupernet(DartsSpace()), images(32))
+
+
+def images(side):
+    return ImageExamples(10, (3, side, side))
 
 
 def one_operation(name):
@@ -129,7 +134,7 @@ def test_gates_of_each_cell_cost_what_the_cells_cost_alone(released):
 
 def test_a_nasbench201_network_counts_each_stage_at_its_size():
     space = NasBench201Space()
-    table = cost_table(NasBench201Supernet(space, channels=4, cells=2), (3, 16, 16))
+    table = cost_table(NasBench201Supernet(space, channels=4, cells=2), images(16))
     parameters, computed, access = table.costs["cell"].unbind(0)
     column = space.operations.index("nor_conv_3x3")
     for stage, (channels, side) in enumerate([(4, 16), (8, 8), (16, 4)]):
@@ -143,10 +148,19 @@ def test_a_nasbench201_network_counts_each_stage_at_its_size():
 
 def test_what_an_edge_does_not_offer_costs_nothing():
     space = DartsSpace(nodes=2, edge_operations={"normal": {"2_0": ["none", "sep_conv_3x3"]}})
-    table = cost_table(ConvolutionalSupernet(space, 4, 3), (3, 8, 8))
+    table = cost_table(ConvolutionalSupernet(space, 4, 3), images(8))
     costs = table.costs["normal"]
     assert costs[0, 0, 0].nonzero().flatten().tolist() == [OPERATIONS.index("sep_conv_3x3")]
     assert len(costs[0, 0, 1].nonzero()) == 4
+
+
+def test_partial_channels_and_auxiliary_skips_are_no_candidates():
+    space = DartsSpace(nodes=2)
+    options = {"partial_channels": 2, "auxiliary_skip": 1.0}
+    found = cost_table(ConvolutionalSupernet(space, 8, 3, **options), images(8))
+    alone = cost_table(ConvolutionalSupernet(space, 4, 3), images(8))
+    for name in TYPES:
+        assert torch.equal(found.costs[name], alone.costs[name])
 
 
 def test_counting_leaves_the_supernet_as_it_was():
@@ -154,7 +168,7 @@ def test_counting_leaves_the_supernet_as_it_was():
     supernet.cells[0].eval()
     before = {name: value.clone() for name, value in supernet.state_dict().items()}
     modes = [module.training for module in supernet.modules()]
-    cost_table(supernet, (3, 8, 8))
+    cost_table(supernet, images(8))
     assert supernet.path == "fused"
     assert [module.training for module in supernet.modules()] == modes
     assert all(torch.equal(before[name], value) for name, value in supernet.state_dict().items())
@@ -163,13 +177,13 @@ def test_counting_leaves_the_supernet_as_it_was():
 
 def test_images_that_cannot_be_halved_are_refused():
     with pytest.raises(InputError, match="cannot be halved 2 times"):
-        cost_table(ConvolutionalSupernet(DartsSpace(nodes=2), 4, 3), (3, 6, 6))
+        cost_table(ConvolutionalSupernet(DartsSpace(nodes=2), 4, 3), images(6))
 
 
 def test_options_of_a_supernet_leave_its_operations_their_costs(released):
     options = {"auxiliary_skip": 1.0, "drop_path": 0.5, "skip_dropout": 0.5, "node_norm": True}
-    table = cost_table(ConvolutionalSupernet(DartsSpace(), **options), (3, 32, 32))
-    partial = cost_table(ConvolutionalSupernet(DartsSpace(), 64, partial_channels=4), (3, 32, 32))
+    table = cost_table(ConvolutionalSupernet(DartsSpace(), **options), images(32))
+    partial = cost_table(ConvolutionalSupernet(DartsSpace(), 64, partial_channels=4), images(32))
     for name in TYPES:
         assert torch.equal(table.costs[name], released.costs[name])
         # A quarter of 64 channels is what 16 are.

@@ -16,6 +16,7 @@ from lnas.relaxations.concrete import concrete_log_density, concrete_log_gates
 from lnas.relaxations.noise import gumbel
 from lnas.spaces import EveryEdge, SearchSpace
 from lnas.supernet.edges import SearchEdges
+from lnas.supernet.extras import Extras
 
 LINEAR = ("none", "skip_connect", "avg_pool_3x3")
 HOMOGENEOUS = ("none", "skip_connect", "max_pool_3x3")  # twice the input, twice the output
@@ -39,7 +40,8 @@ class UnitCell:
         space = Unit("darts", ("cell",), 1, 2, operations, EveryEdge())
         self.operations, self.target, self.path = operations, target, path
         torch.manual_seed(1)
-        self.edges = SearchEdges(space, "cell", 2, lambda edge: 1, search=False).double()
+        edges = SearchEdges(space, "cell", 2, lambda edge: 1, search=False, extras=Extras())
+        self.edges = edges.double()
         draw = torch.Generator().manual_seed(1)
         self.x, self.direction, self.goal = torch.randn(
             3, 1, 2, 4, 4, generator=draw, dtype=torch.float64
