@@ -1,18 +1,15 @@
-"""`lnas COMMAND ...`: finds the command, and turns its errors into lines and exit codes.
+"""`lnas COMMAND ...`: finds the command and runs it; `lnas.runs.exit_codes` says how it ends.
 
-0 done; 2 bad input, one line; 3 a non-finite loss; 128 + signal when interrupted; else 1 with a
-traceback. Nothing heavy is imported before the command is known.
+Nothing heavy is imported before the command is known.
 """
 
-import os
 import sys
-import time
-import traceback
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
 from lnas import __version__
-from lnas.errors import InputError, Interrupted, NonFiniteError
+from lnas.errors import InputError
+from lnas.runs.exit_codes import exit_code
 
 USAGE = """\
 usage: lnas COMMAND ...
@@ -53,7 +50,6 @@ def _genotype(arguments: Sequence[str]) -> int:
     return genotype_command(list(arguments))
 
 
-PATIENCE = 10.0  # seconds
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "search": _search,
     "evaluate": _evaluate,
@@ -76,25 +72,6 @@ def _dispatch(arguments: Sequence[str]) -> int:
     return COMMANDS[name](arguments[1:])
 
 
-def _say(message: str) -> None:
-    """Print one line to the error stream; of several ranks, the first that fails speaks."""
-    if _is_child_rank() and _first_rank_ends():
-        return
-    print(f"lnas: {' '.join(message.split())}", file=sys.stderr, flush=True)
-
-
-def _is_child_rank() -> bool:
-    return os.environ.get("LOCAL_RANK", "0") != "0"
-
-
-def _first_rank_ends() -> bool:
-    """Leave the first rank, our parent, time to fail by itself and to say so."""
-    parent, end = os.getppid(), time.monotonic() + PATIENCE
-    while os.getppid() == parent and time.monotonic() < end:
-        time.sleep(0.05)
-    return os.getppid() != parent
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -104,28 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    try:
-        return _dispatch(sys.argv[1:] if arguments is None else arguments)
-    except InputError as error:
-        _say(str(error))
-        return 2
-    except NonFiniteError as error:
-        _say(str(error))
-        return 3
-    except Interrupted as error:
-        _say(str(error))
-        return 128 + error.signal_number
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except Exception:
-        traceback.print_exc()
-        return 1
+    return exit_code(lambda: _dispatch(sys.argv[1:] if arguments is None else arguments))
 
 
 def run() -> None:
