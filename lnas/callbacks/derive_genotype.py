@@ -13,7 +13,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import Tensor
 
-from lnas.derivation import Magnitude, SelectionContext, SelectionCriterion
+from lnas.derivation import Magnitude, SelectionContext, SelectionCriterion, save_scores
+from lnas.derivation.scores import FILE as SCORES
 from lnas.genotype import Genotype
 from lnas.loggers import log_file, log_picture
 from lnas.relaxations import GateSample
@@ -28,7 +29,7 @@ BLIND = (
 
 @final
 class DeriveGenotype(Callback):
-    """Writes `genotype.json`, `genotype.png` and `genotype.svg` into the run folder.
+    """Writes `genotype.json`, its pictures and `scores.json` into the run folder.
 
     Args:
         criterion: What scores (edge, operation); None is the magnitude of the gates. The rule that
@@ -50,12 +51,13 @@ class DeriveGenotype(Callback):
         text = pl_module.space.derive(scores).to_json() if trainer.is_global_zero else ""
         self.genotype = Genotype.from_json(trainer.strategy.broadcast(text))
         if trainer.is_global_zero:
+            save_scores(Path(trainer.default_root_dir) / SCORES, pl_module.space, scores)
             self._write(trainer, self.genotype, pl_module.steps)
         trainer.strategy.barrier("genotype")
 
     def _write(self, trainer: Trainer, genotype: Genotype, step: int) -> None:
         folder = Path(trainer.default_root_dir)
-        # The pictures first: who finds genotype.json finds everything.
+        # genotype.json last: who finds it finds everything.
         for suffix in (".png", ".svg"):
             draw_genotype(genotype, folder / f"genotype{suffix}")
         path = folder / "genotype.json"

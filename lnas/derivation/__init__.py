@@ -7,5 +7,16 @@ from lnas.derivation.criteria import (
     SelectionCriterion,
     magnitudes,
 )
+from lnas.derivation.restricted_skips import RestrictedSkips
+from lnas.derivation.scores import best_operations, save_scores
 
-__all__ = ["Magnitude", "RandomChoice", "SelectionContext", "SelectionCriterion", "magnitudes"]
+__all__ = [
+    "Magnitude",
+    "RandomChoice",
+    "RestrictedSkips",
+    "SelectionContext",
+    "SelectionCriterion",
+    "best_operations",
+    "magnitudes",
+    "save_scores",
+]
