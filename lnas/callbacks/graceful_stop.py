@@ -111,7 +111,9 @@ class GracefulStop(Checkpoint):
     def _install(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                signal.signal(number, self._note)
+                # Who started this process with a signal ignored wants it to stay so.
+                if self._before.get(number) != signal.SIG_IGN:
+                    signal.signal(number, self._note)
 
     def _restore(self) -> None:
         if not self._active or threading.current_thread() is not threading.main_thread():
