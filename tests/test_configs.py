@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lnas.loggers import read_rows
-from lnas.runs.training import _prepare, evaluate, search, settings_of
+from lnas.runs.training import evaluate, prepare, search, settings_of
 from lnas.schedules import Cosine, Exponential, Linear
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -174,7 +174,7 @@ def test_an_evaluation_trains_on_all_that_is_not_held_out(tmp_path):
     options += ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1", "--model.drop_path=0"]
     options += ["--model.network.channels=2", "--trainer.logger=false"]
 
-    cli = _prepare("evaluate", [*options, f"--run.folder={tmp_path / 'run'}"])
+    cli = prepare("evaluate", [*options, f"--run.folder={tmp_path / 'run'}"])
     streams = cli.datamodule.streams()
     assert (len(streams.weights), len(streams.architecture), len(streams.held_out)) == (
         1293,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from jsonargparse import set_parsing_settings
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -17,6 +18,9 @@ from lnas.errors import InputError
 from lnas.runs.folder import LAST, check_settings, new_folder, save_settings
 from lnas.runs.messages import one_line
 from lnas.runs.parts import add_parts, is_first_process
+
+# What names a class where any value may stand, as in the options of a study, stays data.
+set_parsing_settings(instantiate_subclass_spec_in_any=False)
 
 # Options that say where a run is written; all others say what it computes.
 PLACE = ("config", "resume", "run")

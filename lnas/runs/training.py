@@ -47,9 +47,9 @@ def search(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Path
     Returns:
         The run folder, with the genotype in it.
     """
-    cli = _prepare("search", arguments, callbacks)
+    cli = prepare("search", arguments, callbacks)
     watch_children(cli.trainer.strategy)
-    with _named_errors(cli.folder):
+    with named_errors(cli.folder):
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=_checkpoint(cli))
     return cli.folder
 
@@ -64,9 +64,9 @@ def evaluate(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Pa
     Returns:
         The run folder.
     """
-    cli = _prepare("evaluate", arguments, callbacks)
+    cli = prepare("evaluate", arguments, callbacks)
     watch_children(cli.trainer.strategy)
-    with _named_errors(cli.folder):
+    with named_errors(cli.folder):
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=_checkpoint(cli))
         cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
     return cli.folder
@@ -88,10 +88,10 @@ def settings_of(command: str, arguments: Sequence[str]) -> dict[str, Any]:
     Raises:
         InputError: An option is wrong.
     """
-    return _prepare(command, arguments, only_settings=True).settings
+    return prepare(command, arguments, only_settings=True).settings
 
 
-def _prepare(
+def prepare(
     command: str,
     arguments: Sequence[str],
     callbacks: Sequence[Callback] = (),
@@ -103,7 +103,7 @@ def _prepare(
     expanded, names = expand_configs(_resumed(arguments), kinds)
     expanded.insert(0, f"--data={data_class(expanded, DEFAULT_DATA)}")
     default = RUNS / "-".join([command, *dict.fromkeys(names)])
-    with _named_errors(None):
+    with named_errors(None):
         return RunCli(model_class, expanded, default, callbacks, only_settings)
 
 
@@ -128,7 +128,7 @@ def _checkpoint(cli: RunCli) -> str | None:
 
 
 @contextmanager
-def _named_errors(folder: Path | None) -> Iterator[None]:
+def named_errors(folder: Path | None) -> Iterator[None]:
     """Turn Lightning's own refusals into input errors; say which checkpoint is good."""
     # Lightning's notes on devices and products, which it logs at the level "info".
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

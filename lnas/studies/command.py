@@ -1,19 +1,24 @@
 """`lnas study`: reads a study's file, runs it, writes its tables, and tells where everything is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from lnas.runs.command_line import RunParser
 from lnas.runs.shipped import expand_configs
+from lnas.studies.engine import LocalEngine
+from lnas.studies.graph import Trial, trials
 from lnas.studies.picture import accuracy_picture
-from lnas.studies.plan import RANDOM, Study, Trial, trials
+from lnas.studies.plan import RANDOM, Options, Stage, Study, Variant
 from lnas.studies.progress import StudyProgress
-from lnas.studies.study import run_study
-from lnas.studies.table import COLUMNS, Result, margin, summarise, write_tables
+from lnas.studies.results import trained_results
+from lnas.studies.study import Failure, run_study
+from lnas.studies.summary import Row, margin, summarise
+from lnas.studies.table import columns, write_tables
 
 
 def study_command(arguments: Sequence[str]) -> int:
@@ -21,62 +26,90 @@ def study_command(arguments: Sequence[str]) -> int:
 
     Raises:
         InputError: The study's file or an option of one of its runs is wrong.
+        Interrupted: A signal ended it.
     """
     expanded, _ = expand_configs(arguments, ("study",))
     parser = RunParser(prog="lnas study")
     parser.add_argument("-c", "--config", action="config", help="the study's file or name")
     parser.add_class_arguments(Study)
-    parsed = parser.parse_args(expanded)
-    del parsed.config
-    study = Study(**vars(parser.instantiate(parsed)))
-    if study.threads is not None:
-        torch.set_num_threads(study.threads)
+    given = parser.parse_args(expanded).as_dict()
+    del given["config"]
+    study = study_of(given)
     console = Console(highlight=False)
     planned = list(trials(study))
-    runs = sum(1 if trial.search is None else 2 for trial in planned)
-    progress = StudyProgress(console, runs)
+    progress = StudyProgress(console)
     with progress.shown():
-        results = run_study(study, progress)
-    margins = margins_of(results)
-    write_tables(study.root, results, margins)
-    accuracy_picture(results, study.root / "table.png")
-    print_report(console, study.root, planned, results, margins)
-    return 0
+        failures = run_study(study, planned, LocalEngine(), progress)
+    report(console, study, planned, failures)
+    return next((failure.code if failure.code > 0 else 1 for failure in failures), 0)
 
 
-def margins_of(results: Sequence[Result]) -> list[str]:
-    """Return one line per method about its distance to the random cells; none without those."""
-    rows = {row.method: row for row in summarise(results)}
-    baseline = rows.pop(RANDOM, None)
-    return [] if baseline is None else [margin(row, baseline) for row in rows.values()]
+def study_of(given: Mapping[str, Any]) -> Study:
+    """Return the study that checked options describe, nested as in its file."""
+    variants = [
+        Variant(
+            **{
+                **one,
+                "search": Options(**one["search"]),
+                "stages": [Stage(**stage) for stage in one["stages"]],
+            }
+        )
+        for one in given["variants"]
+    ]
+    trained = given["evaluation"]
+    evaluation = None if trained is None else Options(**trained)
+    return Study(**{**given, "variants": variants, "evaluation": evaluation})
 
 
-def print_report(
-    console: Console,
-    root: Path,
-    planned: Sequence[Trial],
-    results: Sequence[Result],
-    margins: Sequence[str],
+def report(
+    console: Console, study: Study, planned: Sequence[Trial], failures: Sequence[Failure]
 ) -> None:
-    """Print the table, the margins, and where the files of the derived cells are."""
-    table = Table(*COLUMNS, title=f"Study {root.name}")
-    for row in summarise(results):
-        table.add_row(*row.texts())
-    console.print(table)
-    for line in margins:
-        console.print(line)
+    """Write the tables and the picture; print the table, what failed, and where everything is."""
+    root = study.root
+    results = trained_results(planned)
+    reference = study.reference or study.methods()[0]
+    rows = summarise(results, reference)
+    baseline = next((row for row in rows if row.method == RANDOM), None)
+    notes = margins(rows, baseline) + [str(failure) for failure in failures]
+    if results:
+        write_tables(root, results, rows, notes, reference)
+        accuracy_picture(results, rows, baseline, root / "table.png")
+        table = columns(rows, reference)
+        table.pop("seconds")  # in table.md; a terminal is narrow
+        shown = Table(*table, title=f"Study {root.name}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for cells in zip(*table.values(), strict=True):
+            shown.add_row(*cells)
+        console.print(shown)
+    for line in notes:
+        console.print(line, soft_wrap=True)
     for trial in planned:
-        if trial.search is None:
-            continue
-        found = trial.folder / "search"
-        trained = trial.folder / "evaluate"
-        console.print(f"\n{trial.method}, seed {trial.seed}")
-        for name, path in (
-            ("genotype", trial.genotype),
-            ("its picture", found / "genotype.png"),
-            ("search log", found / "metrics.csv"),
-            ("training log", trained / "metrics.csv"),
-            ("checkpoint", trained / "checkpoints" / "last.ckpt"),
-        ):
-            console.print(f"  {name:<13} {path}", soft_wrap=True)
-    console.print(f"\nTable {root / 'table.md'}, all runs {root / 'results.csv'}", soft_wrap=True)
+        if trial.searches and not any(one.run in trial.runs for one in failures):
+            _print_places(console, trial)
+    if results:
+        console.print(
+            f"\nTable {root / 'table.md'}, all runs {root / 'results.csv'}", soft_wrap=True
+        )
+
+
+def margins(rows: Sequence[Row], baseline: Row | None) -> list[str]:
+    """Return one line per method about its distance to the baseline; none without one."""
+    if baseline is None:
+        return []
+    return [margin(row, baseline) for row in rows if row is not baseline]
+
+
+def _print_places(console: Console, trial: Trial) -> None:
+    """Print where the files of a derived cell are."""
+    found = trial.genotype.parent
+    places: list[tuple[str, Path]] = [
+        ("genotype", trial.genotype),
+        ("its picture", found / "genotype.png"),
+        ("search log", found / "metrics.csv"),
+    ]
+    if trial.evaluations:
+        trained = trial.evaluations[0].folder
+        places.append(("training log", trained / "metrics.csv"))
+        places.append(("checkpoint", trained / "checkpoints" / "last.ckpt"))
+    console.print(f"\n{trial.method}, seed {trial.seed}")
+    for name, path in places:
+        console.print(f"  {name:<13} {path}", soft_wrap=True)

@@ -1,5 +1,6 @@
-"""A study in one picture: the test accuracy of every run, one line per method."""
+"""A study in one picture: the test accuracy of every cell, one line per method."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,22 +8,42 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lnas.files import replacing
-from lnas.studies.table import Result, summarise
+from lnas.studies.results import Result
+from lnas.studies.summary import Row
+
+BLUE, RED, GREY = "#3b6ea5", "#c0504d", "#8c8c8c"
 
 
-def accuracy_picture(results: Sequence[Result], path: Path) -> None:
-    """Draw one dot per run and a bar at each method's mean, in percent of test accuracy."""
-    rows = summarise(results)
-    figure = Figure(figsize=(6.4, 1.2 + 0.5 * len(rows)), layout="constrained")
+def accuracy_picture(
+    results: Sequence[Result], rows: Sequence[Row], baseline: Row | None, path: Path
+) -> None:
+    """Draw a dot per training, the mean and standard deviation of each method, and the baseline.
+
+    Args:
+        results: All results.
+        rows: One row per method, from top to bottom.
+        baseline: Random choice, drawn as a line with a band of one standard deviation.
+        path: The PNG file.
+    """
+    figure = Figure(figsize=(7.2, 1.6 + 0.42 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    if baseline is not None:
+        mean, spread = 100 * baseline.accuracy, 100 * baseline.std_search
+        axes.axvline(mean, color=GREY, linewidth=1, zorder=0)
+        if not math.isnan(spread):
+            axes.axvspan(mean - spread, min(mean + spread, 100), color=GREY, alpha=0.15, zorder=0)
     for height, row in enumerate(rows):
-        values = [100 * result.accuracy for result in results if result.method == row.method]
-        axes.plot(values, [height] * len(values), "o", color="#3b6ea5", alpha=0.7)
-        axes.plot([100 * row.accuracy] * 2, [height - 0.3, height + 0.3], color="#c0504d")
+        values = [100 * one.accuracy for one in results if one.method == row.method]
+        axes.plot(values, [height] * len(values), "o", color=BLUE, alpha=0.5, markersize=5)
+        spread = 0.0 if math.isnan(row.std_search) else 100 * row.std_search
+        axes.errorbar(
+            100 * row.accuracy, height, xerr=spread, fmt="|", color=RED, markersize=14, capsize=3
+        )
     axes.set_yticks(range(len(rows)), [row.method for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("test accuracy (%); the bar is the mean")
+    grey = "\ngrey: random choice, the same" if baseline is not None else ""
+    axes.set_xlabel(f"test accuracy (%)\nred: mean and standard deviation over searches{grey}")
     axes.grid(axis="x", alpha=0.3)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)

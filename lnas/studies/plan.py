@@ -1,23 +1,25 @@
-"""What a study does: its file as data, and the list of runs that follows from it.
+"""What a study does: its file as data.
 
 Randomly drawn cells, trained like the derived ones, are the baseline that tells whether a search
 found anything (Yu et al., "Evaluating the search phase of neural architecture search", 2020).
 """
 
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lnas.errors import InputError
 
 RANDOM = "random cells"
+Datasets = Literal["cifar10", "cifar100", "imagenet16"]
 
 
 @dataclass
-class Stage:
+class Options:
     """The options of one kind of run.
 
     Args:
@@ -30,12 +32,27 @@ class Stage:
 
     def arguments(self) -> list[str]:
         """Return the options as they would stand on a command line."""
-        texts = {
-            name: value if isinstance(value, str) else json.dumps(value)
-            for name, value in self.options.items()
-        }
-        configs = [word for config in self.configs for word in ("--config", config)]
-        return configs + [f"--{name}={text}" for name, text in texts.items()]
+        return arguments(self.configs, self.options)
+
+
+@dataclass
+class Stage:
+    """One search of a chain; it starts from what the search before it found.
+
+    Args:
+        configs: Configs on top of those of the variant.
+        options: Options on top of those of the variant.
+        keep: How many operations each edge keeps of those that the stage before scored best; None
+            keeps all. The space must have the argument `edge_operations`.
+    """
+
+    configs: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    keep: int | None = None
+
+    def arguments(self) -> list[str]:
+        """Return the options as they would stand on a command line."""
+        return arguments(self.configs, self.options)
 
 
 @dataclass
@@ -45,10 +62,20 @@ class Variant:
     Args:
         name: Its name in the table.
         search: How it searches.
+        stages: A chain of searches instead of one, as in P-DARTS.
+        criteria: By name, selection criteria that derive a cell each from the finished search, as
+            class paths or `{class_path: ..., init_args: ...}`; each is a row of the table. Without
+            them the cell is what the search itself derived.
     """
 
     name: str
-    search: Stage
+    search: Options
+    stages: list[Stage] = field(default_factory=list)
+    criteria: dict[str, Any] = field(default_factory=dict)
+
+    def methods(self) -> list[str]:
+        """Return the names of its rows of the table."""
+        return [f"{self.name}, {name}" for name in self.criteria] or [self.name]
 
 
 @dataclass
@@ -58,21 +85,33 @@ class Study:
     Args:
         name: Name of the study; its folder is `runs/NAME` unless `folder` says otherwise.
         variants: What is compared.
-        evaluation: How every derived or drawn network is trained.
-        seeds: One search and one evaluation of each variant for each.
+        evaluation: How every derived or drawn network is trained; None with `truth`.
+        truth: A tabular benchmark that knows the accuracy of every cell, instead of an evaluation;
+            the baseline is then random choice from its whole table.
+        truth_dataset: The data set that the benchmark is asked about.
+        seeds: One search of each variant for each.
         random: Number of randomly drawn cells; at least 2 give a standard deviation, 0 leaves
             the baseline out.
-        threads: Threads that torch computes with; 1 is best for networks of a few channels, whose
-            kernels are too short to be shared out. None leaves it to torch.
+        retrainings: How often each cell is trained, each time from other initial weights.
+        reference: The row of the table that the others are compared with, seed by seed; None is
+            the first one.
+        jobs: How many runs go on at the same time, each a process of its own.
+        threads: Threads that torch computes with in each of them; 1 is best for networks of a few
+            channels, whose kernels are too short to be shared out. None shares the cores out.
         folder: Where the runs and the table go.
         overwrite: Replace runs that were made with other settings.
     """
 
     name: str
     variants: list[Variant]
-    evaluation: Stage
+    evaluation: Options | None = None
+    truth: Literal["nasbench201"] | None = None
+    truth_dataset: Datasets = "cifar10"
     seeds: list[int] = field(default_factory=lambda: [0])
     random: int = 4
+    retrainings: int = 1
+    reference: str | None = None
+    jobs: int = 1
     threads: int | None = None
     folder: str | None = None
     overwrite: bool = False
@@ -87,50 +126,68 @@ class Study:
             raise InputError(f"seeds={self.seeds} has one seed twice; give each once.")
         if self.random < 0:
             raise InputError(f"random={self.random} is no number of cells; give 0 or more.")
+        for argument in ("retrainings", "jobs"):
+            if getattr(self, argument) < 1:
+                raise InputError(f"{argument}={getattr(self, argument)} is none; give 1 or more.")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"threads={self.threads} is no number of threads; give 1 or more.")
+        if (self.evaluation is None) == (self.truth is None):
+            raise InputError(
+                "A study trains the cells, or asks a benchmark for their accuracy; give either "
+                "`evaluation` or `truth`."
+            )
+        for variant in self.variants:
+            _check_variant(variant)
+        if self.reference is not None and self.reference not in self.methods():
+            raise InputError(
+                f"reference={self.reference!r} is no row of the table; "
+                f"choose one of {', '.join(map(repr, self.methods()))}."
+            )
 
     @property
     def root(self) -> Path:
         """The study's folder."""
         return Path(self.folder or f"runs/{slug(self.name)}")
 
-
-@dataclass(frozen=True)
-class Trial:
-    """One cell of the table: an architecture from one seed, and its evaluation.
-
-    Args:
-        method: Name of the variant, or `RANDOM`.
-        seed: Seed of search and evaluation; of a random cell, seed of the draw and evaluation.
-        folder: Holds the folders `search` and `evaluate`.
-        search: Options of the search; None draws a random cell.
-    """
-
-    method: str
-    seed: int
-    folder: Path
-    search: list[str] | None
-
     @property
-    def genotype(self) -> Path:
-        """The genotype's file."""
-        home = self.folder if self.search is None else self.folder / "search"
-        return home / "genotype.json"
+    def threads_each(self) -> int:
+        """Threads of one run."""
+        return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
+
+    def methods(self) -> list[str]:
+        """Return the rows of the table in their order, without the baseline."""
+        return [method for variant in self.variants for method in variant.methods()]
 
 
-def trials(study: Study) -> Iterator[Trial]:
-    """Yield the trials in the order they run: all variants of a seed, then the next seed."""
-    for seed in study.seeds:
-        for variant in study.variants:
-            folder = study.root / f"{slug(variant.name)}-{seed}"
-            yield Trial(variant.name, seed, folder, variant.search.arguments())
-    for index in range(study.random):
-        # Distinct draws even when there are fewer seeds than random cells.
-        seed = study.seeds[0] + index
-        yield Trial(RANDOM, seed, study.root / f"{slug(RANDOM)}-{seed}", None)
+def arguments(configs: Sequence[str], options: Mapping[str, Any]) -> list[str]:
+    """Return configs and options as they would stand on a command line."""
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in options.items()
+    }
+    words = [word for config in configs for word in ("--config", config)]
+    return words + [f"--{name}={text}" for name, text in texts.items()]
 
 
 def slug(name: str) -> str:
     """Return the name as it can stand in a path."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _check_variant(variant: Variant) -> None:
+    if len({slug(name) for name in variant.criteria}) < len(variant.criteria):
+        raise InputError(
+            f"The criteria {list(variant.criteria)} of {variant.name} need names of their own."
+        )
+    for number, stage in enumerate(variant.stages, start=1):
+        if stage.keep is None:
+            continue
+        if number == 1:
+            raise InputError(
+                f"The first stage of {variant.name} has keep={stage.keep}, and no stage before it "
+                "scored anything; leave it out."
+            )
+        if stage.keep < 1:
+            raise InputError(
+                f"Stage {number} of {variant.name} has keep={stage.keep}; keep 1 operation or more."
+            )

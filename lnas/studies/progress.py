@@ -1,25 +1,23 @@
-"""The progress bars of a study: the whole and the run under way; quiet without a terminal.
+"""The progress bars of a study: the whole and the runs under way; quiet without a terminal.
 
-Each trial counts as one unit for its search and one for its evaluation, whatever they cost.
+Each search, derivation and evaluation counts as one unit, whatever it costs.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 
-class StudyProgress(Callback):
-    """Shows how far a study is, and how far the run under way.
+class StudyProgress:
+    """Shows how far a study is, and each run under way.
 
     Args:
         console: Where to draw.
-        runs: Number of runs of the study, searches and evaluations.
     """
 
-    def __init__(self, console: Console, runs: int) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -29,8 +27,8 @@ class StudyProgress(Callback):
             console=console,
             disable=not console.is_terminal,
         )
-        self._whole = self._bar.add_task("study", total=runs)
-        self._run: TaskID | None = None
+        self._whole = self._bar.add_task("study", total=None)
+        self._runs: dict[str, tuple[TaskID, float]] = {}
         self._finished = 0
 
     @contextmanager
@@ -39,31 +37,35 @@ class StudyProgress(Callback):
         with self._bar:
             yield
 
-    @contextmanager
-    def run(self, title: str) -> Iterator[None]:
-        """Show one run, by its title, while the block runs; it then counts as finished."""
-        self._run = self._bar.add_task(title, total=1.0)
+    def begin(self, runs: int, finished: int) -> None:
+        """Say how many runs the study has, and how many were finished before."""
+        self._finished = finished
+        self._bar.update(self._whole, total=runs, completed=finished)
+
+    def started(self, title: str) -> None:
+        """Show a run."""
+        self._runs[title] = (self._bar.add_task(title, total=1.0), 0.0)
         if not self._console.is_terminal:
             self._console.print(title)
-        try:
-            yield
-        finally:
-            self._bar.remove_task(self._run)
-            self._run = None
-        self._finished += 1
-        self._bar.update(self._whole, completed=self._finished)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-    ) -> None:
-        """Move both bars on."""
-        batches = float(trainer.num_training_batches)
-        progress = (trainer.current_epoch + (batch_idx + 1) / batches) / (trainer.max_epochs or 1)
-        if self._run is not None:
-            self._bar.update(self._run, completed=progress)
-        self._bar.update(self._whole, completed=self._finished + progress)
+    def moved(self, title: str, progress: float) -> None:
+        """Move a run's bar, and that of the whole, to a progress in [0, 1]."""
+        task, _ = self._runs[title]
+        self._runs[title] = (task, progress)
+        self._bar.update(task, completed=progress)
+        self._draw_whole()
+
+    def ended(self, title: str) -> None:
+        """Take a run's bar away; it counts as finished."""
+        task, _ = self._runs.pop(title)
+        self._bar.remove_task(task)
+        self.skipped()
+
+    def skipped(self) -> None:
+        """Count a run that turned out to be finished."""
+        self._finished += 1
+        self._draw_whole()
+
+    def _draw_whole(self) -> None:
+        under_way = sum(progress for _, progress in self._runs.values())
+        self._bar.update(self._whole, completed=self._finished + under_way)

@@ -1,71 +1,202 @@
-"""Runs a study: every trial searched or drawn, then evaluated; finished runs are not repeated."""
+"""Runs a study: every run that is not finished yet, several at a time, each when its turn comes.
 
-import json
-from collections.abc import Callable, Sequence
+Nothing is remembered but what stands in the run folders. A study that was killed, at whatever
+point, goes on with the same command: what is finished is not repeated, what was under way goes on
+from its checkpoint, and what had not begun starts.
+"""
+
+import fcntl
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jsonargparse import ArgumentParser
-from lightning.pytorch.callbacks import Callback
 
 from lnas.derivation import RandomChoice, SelectionContext
-from lnas.errors import InputError
+from lnas.errors import InputError, Interrupted
 from lnas.relaxations import Softmax
-from lnas.runs.folder import CONFIG, differences, read_settings
-from lnas.runs.training import evaluate, search, settings_of
+from lnas.runs.training import settings_of
 from lnas.spaces import SearchSpace
-from lnas.studies.plan import Study, Trial, trials
+from lnas.studies.engine import Engine, Handle
+from lnas.studies.graph import Run, Trial, runs_of
+from lnas.studies.plan import Study, Variant
+from lnas.studies.process import Job
 from lnas.studies.progress import StudyProgress
-from lnas.studies.table import Result
+from lnas.studies.signals import Received, noted_signals
+from lnas.studies.state import check_plan, clear, is_finished, to_do
 from lnas.supernet import Architecture
 
-Run = Callable[[Sequence[str], Sequence[Callback]], Path]
+PERIOD = 0.2  # seconds
+LOCK = "study.lock"
 
 
-def run_study(study: Study, progress: StudyProgress) -> list[Result]:
-    """Run what is not finished yet, one run after the other.
+@dataclass(frozen=True)
+class Failure:
+    """A run that did not come to its end.
+
+    Args:
+        run: The run.
+        code: Its exit code, negative for a signal.
+        reason: The last line that it printed.
+    """
+
+    run: Run
+    code: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.run.title} failed ({self.reason}); see {self.run.log}"
+
+
+def run_study(
+    study: Study, planned: Sequence[Trial], engine: Engine, progress: StudyProgress
+) -> list[Failure]:
+    """Run what is not finished yet.
 
     Args:
         study: The study.
-        progress: Told of every batch.
+        planned: Its trials.
+        engine: Starts the processes.
+        progress: Is told what goes on.
 
     Returns:
-        One result per trial, in their order.
-    """
-    results = []
-    planned = list(trials(study))
-    check_plan(study, planned)
-    for trial in planned:
-        label = f"{trial.method}, seed {trial.seed}"
-        if trial.search is not None:
-            with progress.run(f"search {label}"):
-                arguments = [*trial.search, f"--seed={trial.seed}"]
-                _run("search", search, arguments, trial.folder / "search", study, progress)
-        else:
-            draw_cell(space_of(study), trial)
-        with progress.run(f"evaluate {label}"):
-            folder = trial.folder / "evaluate"
-            _run("evaluate", evaluate, evaluation(study, trial), folder, study, progress)
-        results.append(read_result(trial))
-    return results
-
-
-def evaluation(study: Study, trial: Trial) -> list[str]:
-    """Return the options of a trial's evaluation."""
-    options = study.evaluation.arguments()
-    return [*options, f"--genotype={trial.genotype}", f"--seed={trial.seed}"]
-
-
-def check_plan(study: Study, planned: Sequence[Trial]) -> None:
-    """Read the options of every kind of run before the first one starts.
+        The runs that failed; those that waited for them were not started.
 
     Raises:
-        InputError: An option of a late run is wrong.
+        InputError: An option is wrong, or a run was made with other settings.
+        Interrupted: A signal came; the runs under way have written their checkpoints.
     """
-    for trial in planned[: len(study.variants)]:
-        if trial.search is not None:
-            settings_of("search", trial.search)
-    settings_of("evaluate", [*study.evaluation.arguments(), "--genotype=darts_v2"])
+    runs = runs_of(planned)
+    check_plan(study, runs)
+    with only_study(study.root), noted_signals() as received:
+        drawn = [trial for trial in planned if not trial.searches]
+        space = space_of(study.variants[0]) if drawn else None
+        for trial in drawn:
+            assert space is not None
+            draw_cell(space, trial)
+        waiting: list[Run] = []
+        for run in runs:
+            if run.after in waiting or to_do(run, study.overwrite) is not None:
+                waiting.append(run)
+        progress.begin(len(runs), len(runs) - len(waiting))
+        return _Schedule(study, engine, progress, received, waiting).run()
+
+
+class _Schedule:
+    """The runs that wait, those under way, and those that failed."""
+
+    def __init__(
+        self,
+        study: Study,
+        engine: Engine,
+        progress: StudyProgress,
+        received: Received,
+        waiting: Sequence[Run],
+    ) -> None:
+        self.study, self.engine, self.progress = study, engine, progress
+        self.received = received
+        self.waiting = list(waiting)
+        self.active: dict[Run, Handle] = {}
+        self.failures: list[Failure] = []
+
+    def run(self) -> list[Failure]:
+        """Start and watch until nothing is left."""
+        asked = 0
+        try:
+            while self.active or (self.waiting and not self.received.numbers):
+                if not self.received.numbers:
+                    self._start_what_may()
+                self.engine.wait(list(self.active.values()), PERIOD)
+                asked = self._pass_on_signals(asked)
+                self._look()
+        finally:
+            for handle in self.active.values():
+                handle.kill()
+        if self.received.numbers:
+            number = self.received.numbers[0]
+            raise Interrupted(
+                f"The study was interrupted by {signal.Signals(number).name}; its runs have their "
+                "checkpoints: go on with the same command.",
+                number,
+            )
+        return self.failures
+
+    def _start_what_may(self) -> None:
+        open_ = {*self.waiting, *self.active}
+        for run in list(self.waiting):
+            if len(self.active) >= self.study.jobs:
+                return
+            if run.after in open_:
+                continue
+            self.waiting.remove(run)
+            if run.after is not None and any(run.after == one.run for one in self.failures):
+                self.failures.append(Failure(run, 1, "what it starts from has failed"))
+                continue
+            self._start(run)
+
+    def _start(self, run: Run) -> None:
+        try:
+            arguments = to_do(run, self.study.overwrite)
+            if arguments is None:
+                self.progress.skipped()
+                return
+            if f"--run.folder={run.folder}" in arguments:
+                clear(run)
+        except InputError as error:
+            self.failures.append(Failure(run, 2, str(error)))
+            return
+        source = None if run.after is None else run.after.folder
+        job = Job(run.kind, tuple(arguments), run.log, self.study.threads_each, source)
+        self.active[run] = self.engine.start(job)
+        self.progress.started(run.title)
+
+    def _look(self) -> None:
+        for run, handle in list(self.active.items()):
+            code = handle.exit_code
+            if code is None:
+                self.progress.moved(run.title, handle.progress)
+                continue
+            del self.active[run]
+            self.progress.ended(run.title)
+            if code == 0 and is_finished(run):
+                continue
+            if not self.received.numbers:
+                self.failures.append(Failure(run, code or 1, _reason(run, code)))
+
+    def _pass_on_signals(self, asked: int) -> int:
+        """Ask the runs to end at the first signal, end them at the second one."""
+        count = len(self.received.numbers)
+        if count > asked:
+            for handle in self.active.values():
+                handle.stop() if not asked and count == 1 else handle.kill()
+        return count
+
+
+@contextmanager
+def only_study(root: Path) -> Iterator[None]:
+    """Hold the study's folder; the system lets go of it however the process ends.
+
+    Raises:
+        InputError: Another process holds it, or it cannot be written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        file = (root / LOCK).open("w")
+    except OSError as error:
+        raise InputError(
+            f"Cannot write {root}: {error.strerror}; choose another --folder for the study."
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"Another process runs the study in {root}; wait for it, or choose another "
+                "--folder."
+            ) from error
+        yield
 
 
 def draw_cell(space: SearchSpace, trial: Trial) -> None:
@@ -75,9 +206,9 @@ def draw_cell(space: SearchSpace, trial: Trial) -> None:
     space.derive(RandomChoice(trial.seed).scores(context)).save(trial.genotype)
 
 
-def space_of(study: Study) -> SearchSpace:
-    """Return the search space of the study's first variant."""
-    settings = settings_of("search", study.variants[0].search.arguments())
+def space_of(variant: Variant) -> SearchSpace:
+    """Return the search space of a variant, before any stage narrows it."""
+    settings = settings_of("search", variant.search.arguments())
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(SearchSpace, "space")
     parsed = parser.parse_object({"space": settings["model"]["space"]})
@@ -85,68 +216,13 @@ def space_of(study: Study) -> SearchSpace:
     return space
 
 
-def is_finished(command: str, folder: Path) -> bool:
-    """Whether the run in the folder came to its end, an evaluation to that of its test."""
-    card = read_card(folder)
-    tested = command == "search" or "eval/test_accuracy" in card.get("results", {})
-    return bool(card.get("status") == "finished") and tested
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """Return a run's card; empty when there is none yet."""
+def _reason(run: Run, code: int) -> str:
+    if code < 0:
+        return f"ended by {signal.Signals(-code).name}"
     try:
-        card = json.loads((folder / "run_card.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return card if isinstance(card, dict) else {}
-
-
-def read_result(trial: Trial) -> Result:
-    """Return what the trial's evaluation wrote into its run card.
-
-    Raises:
-        InputError: The card has no results.
-    """
-    folder = trial.folder / "evaluate"
-    card = read_card(folder)
-    try:
-        results = card["results"]
-        return Result(
-            trial.method,
-            trial.seed,
-            results["eval/test_accuracy"],
-            int(results["eval/parameters"]),
-            int(results["eval/multiply_adds"]),
-            card["genotype_hash"],
-            str(folder),
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder / 'run_card.json'} has no {error}; remove {folder} and repeat the study."
-        ) from error
-
-
-def _run(
-    command: str,
-    run: Run,
-    arguments: Sequence[str],
-    folder: Path,
-    study: Study,
-    progress: StudyProgress,
-) -> None:
-    """Start a run, go on with it, or leave it when it is finished with these very settings."""
-    arguments = [*arguments, "--trainer.enable_progress_bar=false"]
-    known = (folder / CONFIG).is_file()
-    if known:
-        changed = differences(read_settings(folder), settings_of(command, arguments))
-        if changed and not study.overwrite:
-            raise InputError(
-                f"{folder} was run with other settings: {'; '.join(changed[:5])}; choose another "
-                "--folder for the study, or replace its runs with --overwrite=true."
-            )
-        if not changed and is_finished(command, folder):
-            return
-        known = not changed
-    place = [f"--resume={folder}"] if known else [f"--run.folder={folder}"]
-    overwrite = ["--run.overwrite"] if study.overwrite and not known else []
-    run([*arguments, *place, *overwrite], [progress])
+        lines = run.log.read_text(encoding="utf-8", errors="replace").split("\n== ")[-1]
+    except OSError:
+        lines = ""
+    said = [line.strip() for line in lines.splitlines() if line.strip()]
+    last = said[-1].removeprefix("lnas: ") if said else "without a word"
+    return last if code else f"it left no result; it said last: {last}"

@@ -1,104 +1,98 @@
-"""The table of a study: one row per method, mean and standard deviation over its seeds."""
+"""The table of a study: for people as Markdown, for programs as CSV."""
 
 import csv
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from statistics import fmean, stdev
+from typing import Any
 
 from lnas.files import write_text
+from lnas.studies.results import Result
+from lnas.studies.summary import Row
 
-COLUMNS = ("method", "runs", "test accuracy", "parameters", "multiply-adds")
+LEGEND = (
+    "n: cells, one for each search; test accuracy: mean ± standard deviation over the cells; "
+    "retraining: standard deviation over trainings of one cell, pooled; over random: improvement "
+    "relative to the accuracy of random choice; vs: mean difference in points over equal seeds "
+    "± its standard error; seconds: wall time of a search + of a training."
+)
 
 
-@dataclass(frozen=True)
-class Result:
-    """What one evaluation gave.
+def columns(rows: Sequence[Row], reference: str = "reference") -> dict[str, list[str]]:
+    """Return the cells of the table as a person reads them, by the names of their columns.
+
+    A column is left out when no row has anything to say in it.
 
     Args:
-        method: Name of the variant.
-        seed: Its seed.
-        accuracy: Test accuracy in [0, 1].
-        parameters: Number of parameters, without auxiliary head.
-        multiply_adds: Multiply-adds of one image.
-        genotype: Hash of the genotype.
-        folder: The evaluation's run folder.
+        rows: One row per method.
+        reference: Name of the method that the others are compared with.
     """
-
-    method: str
-    seed: int
-    accuracy: float
-    parameters: int
-    multiply_adds: int
-    genotype: str
-    folder: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """Summary of one method: means, and the sample standard deviation of the accuracy (or NaN)."""
-
-    method: str
-    runs: int
-    accuracy: float
-    deviation: float
-    parameters: float
-    multiply_adds: float
-
-    def texts(self) -> list[str]:
-        """Return the cells as a person reads them."""
-        spread = "" if math.isnan(self.deviation) else f" ± {100 * self.deviation:.2f}"
-        return [
-            self.method,
-            str(self.runs),
-            f"{100 * self.accuracy:.2f}{spread} %",
-            f"{self.parameters:,.0f}",
-            f"{self.multiply_adds / 1e6:,.2f} M",
-        ]
+    texts: dict[str, Callable[[Row], str]] = {
+        "method": lambda row: row.method,
+        "n": lambda row: f"{row.searches:,}",
+        "test accuracy": lambda row: f"{100 * row.accuracy:.2f}{_spread(row.std_search)} %",
+        "retraining": lambda row: _spread(row.std_training).strip(),
+        "rank": lambda row: str(row.rank),
+        "over random": lambda row: _signed(row.improvement, " %"),
+        f"vs {reference}": lambda row: _signed(row.difference, _spread(row.difference_error)),
+        "parameters": lambda row: f"{row.parameters:,.0f}",
+        "multiply-adds": lambda row: f"{row.multiply_adds / 1e6:,.2f} M",
+        "seconds": _seconds,
+    }
+    made = {name: [text(row) for row in rows] for name, text in texts.items()}
+    return {name: cells for name, cells in made.items() if any(cells)}
 
 
-def summarise(results: Sequence[Result]) -> list[Row]:
-    """Return one row per method, in the order of first appearance."""
-    rows = []
-    for method in dict.fromkeys(result.method for result in results):
-        own = [result for result in results if result.method == method]
-        accuracies = [result.accuracy for result in own]
-        rows.append(
-            Row(
-                method,
-                len(own),
-                fmean(accuracies),
-                stdev(accuracies) if len(own) > 1 else math.nan,
-                fmean(result.parameters for result in own),
-                fmean(result.multiply_adds for result in own),
-            )
-        )
-    return rows
-
-
-def margin(row: Row, baseline: Row) -> str:
-    """Say how far a method is above the random cells, in their standard deviations."""
-    points = 100 * (row.accuracy - baseline.accuracy)
-    text = f"{row.method} {points:+.2f} points over {baseline.runs} {baseline.method}"
-    if baseline.deviation > 0:
-        return f"{text}: {points / (100 * baseline.deviation):+.2f} standard deviations"
-    return f"{text}: no standard deviation to measure it by"
-
-
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[Row], reference: str = "reference") -> str:
     """Return the table as Markdown."""
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *(row.texts() for row in rows)]
+    table = columns(rows, reference)
+    lines = [list(table), ["---"] * len(table), *zip(*table.values(), strict=True)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def write_tables(folder: Path, results: Sequence[Result], margins: Sequence[str]) -> None:
-    """Write `table.md` (a row per method) and `results.csv` (a row per run) into the folder."""
-    text = markdown(summarise(results)) + "".join(f"\n{line}\n" for line in margins)
+def write_tables(
+    folder: Path,
+    results: Sequence[Result],
+    rows: Sequence[Row],
+    notes: Sequence[str] = (),
+    reference: str = "reference",
+) -> None:
+    """Write `table.md` and `table.csv` (a row per method), `results.csv` (a row per training).
+
+    Args:
+        folder: Where to.
+        results: All results.
+        rows: One row per method.
+        notes: Lines to stand below the table.
+        reference: Name of the method that the others are compared with.
+    """
+    text = markdown(rows, reference) + "".join(f"\n{line}\n" for line in (*notes, LEGEND))
     write_text(folder / "table.md", text)
+    write_text(folder / "table.csv", _csv(Row, rows))
+    write_text(folder / "results.csv", _csv(Result, results))
+
+
+def _csv(kind: type[Any], rows: Sequence[Any]) -> str:
+    """Return dataclasses as CSV: numbers exactly, NaN as nothing."""
     made = io.StringIO()
     writer = csv.writer(made, lineterminator="\n")
-    writer.writerow(Result.__dataclass_fields__)
-    writer.writerows(list(vars(result).values()) for result in results)
-    write_text(folder / "results.csv", made.getvalue())
+    writer.writerow([field.name for field in fields(kind)])
+    for row in rows:
+        values = [getattr(row, field.name) for field in fields(kind)]
+        writer.writerow(["" if value != value else value for value in values])
+    return made.getvalue()
+
+
+def _spread(value: float) -> str:
+    return "" if math.isnan(value) else f" ± {100 * value:.2f}"
+
+
+def _signed(value: float, rest: str) -> str:
+    return "" if math.isnan(value) else f"{100 * value:+.2f}{rest}"
+
+
+def _seconds(row: Row) -> str:
+    parts = [row.search_seconds, row.training_seconds]
+    return " + ".join(f"{part:,.0f}" for part in parts if not math.isnan(part))

@@ -1,33 +1,39 @@
-"""A study's file becomes a list of trials."""
+"""A study's file as data: what it means, and what is refused."""
+
+import os
 
 import pytest
 
 from lnas.errors import InputError
-from lnas.studies.plan import RANDOM, Stage, Study, Variant, slug, trials
+from lnas.studies.plan import RANDOM, Options, Stage, Study, Variant, slug
 
 
 def study(**changes):
-    variants = [Variant("DARTS", Stage(["darts"])), Variant("DARTS, 2nd", Stage(["second"]))]
-    return Study(**{"name": "s", "variants": variants, "evaluation": Stage(), **changes})
-
-
-def test_every_variant_meets_every_seed_and_random_cells_follow(tmp_path):
-    planned = list(trials(study(seeds=[3, 5], random=3, folder=str(tmp_path))))
-    assert [(trial.method, trial.seed) for trial in planned] == [
-        ("DARTS", 3), ("DARTS, 2nd", 3), ("DARTS", 5), ("DARTS, 2nd", 5),
-        (RANDOM, 3), (RANDOM, 4), (RANDOM, 5),
-    ]  # fmt: skip
-    assert len({trial.folder for trial in planned}) == len(planned)
-    assert planned[0].genotype == tmp_path / "darts-3/search/genotype.json"
-    assert planned[-1].genotype == tmp_path / "random-cells-5/genotype.json"
+    variants = [Variant("DARTS", Options(["darts"])), Variant("DARTS, 2nd", Options(["second"]))]
+    return Study(**{"name": "s", "variants": variants, "evaluation": Options(), **changes})
 
 
 def test_options_stand_as_on_a_command_line():
-    stage = Stage(["a", "b"], {"x.y": 3, "flag": True, "name": "lnas.spaces.X", "none": None})
-    assert stage.arguments() == [
-        "--config", "a", "--config", "b", "--x.y=3", "--flag=true", "--name=lnas.spaces.X",
-        "--none=null",
+    options = {"x.y": 3, "flag": True, "name": "lnas.spaces.X", "none": None}
+    for kind in (Options, Stage):
+        assert kind(["a", "b"], options).arguments() == [
+            "--config", "a", "--config", "b", "--x.y=3", "--flag=true", "--name=lnas.spaces.X",
+            "--none=null",
+        ]  # fmt: skip
+
+
+def test_each_criterion_of_a_variant_is_a_method():
+    criteria = {"magnitude": "a.B", "random": {"class_path": "a.C"}}
+    assert Variant("DARTS", Options(), criteria=criteria).methods() == [
+        "DARTS, magnitude", "DARTS, random",
     ]  # fmt: skip
+    assert study().methods() == ["DARTS", "DARTS, 2nd"]
+
+
+def test_the_cores_are_shared_out_among_the_jobs():
+    assert study(threads=3, jobs=5).threads_each == 3
+    assert study(jobs=10_000).threads_each == 1
+    assert study().threads_each == os.cpu_count()
 
 
 @pytest.mark.parametrize(
@@ -38,8 +44,16 @@ def test_options_stand_as_on_a_command_line():
         ({"seeds": [1, 1]}, "twice"),
         ({"random": -1}, "random=-1"),
         ({"threads": 0}, "threads=0"),
-        ({"variants": [Variant("a", Stage()), Variant("A", Stage())]}, "names of their own"),
-        ({"variants": [Variant(RANDOM, Stage())]}, "names of their own"),
+        ({"jobs": 0}, "jobs=0"),
+        ({"retrainings": 0}, "retrainings=0"),
+        ({"variants": [Variant("a", Options()), Variant("A", Options())]}, "names of their own"),
+        ({"variants": [Variant(RANDOM, Options())]}, "names of their own"),
+        ({"reference": "GDAS"}, "'DARTS', 'DARTS, 2nd'"),
+        ({"evaluation": None}, "either"),
+        ({"truth": "nasbench201"}, "either"),
+        ({"variants": [Variant("a", Options(), criteria={"x": "a", "X": "b"})]}, "of their own"),
+        ({"variants": [Variant("a", Options(), [Stage(keep=5)])]}, "first stage of a has keep=5"),
+        ({"variants": [Variant("a", Options(), [Stage(), Stage(keep=0)])]}, "keep=0"),
     ],
 )
 def test_a_study_that_means_nothing_is_refused(changes, message):

@@ -1,4 +1,4 @@
-"""A small study from its file to its table; what is finished is not repeated."""
+"""A small study from its file to its table, as the command line runs it."""
 
 import csv
 import json
@@ -11,7 +11,9 @@ import yaml
 from lnas.cli.main import main
 from lnas.genotype import Genotype
 from lnas.spaces import NasBench201Space
-from lnas.studies import study as studies
+from lnas.studies.graph import runs_of, trials
+from lnas.studies.plan import Options, Study, Variant
+from lnas.studies.state import effective_settings, settings_of
 
 FAKE = {
     "data": "lnas.data.FakeImages",
@@ -21,34 +23,46 @@ FAKE = {
     "trainer.max_epochs": 1,
     "trainer.logger": False,
 }
+SEARCH = {
+    "configs": ["darts_nasbench201"],
+    "options": {
+        **FAKE,
+        "trainer.callbacks": ["lnas.callbacks.DeriveGenotype"],
+        "model.supernet.init_args.channels": 2,
+        "model.supernet.init_args.cells": 1,
+    },
+}
+EVALUATION = {
+    "configs": ["digits"],
+    "options": {
+        **FAKE,
+        "model.network": "lnas.networks.NasBench201Network",
+        "model.network.init_args.cells": 1,
+        "model.network.init_args.channels": 2,
+    },
+}
 STUDY = {
     "name": "small",
-    "seeds": [1, 2],
-    "random": 2,
+    "seeds": [1],
+    "random": 1,
+    "retrainings": 2,
+    "jobs": 2,
+    "threads": 1,
     "variants": [
         {
-            "name": name,
-            "search": {
-                "configs": ["darts_nasbench201"],
-                "options": {
-                    **FAKE,
-                    "model.supernet.init_args.channels": 2,
-                    "model.supernet.init_args.cells": 1,
-                    "model.strategy.init_args.order": order,
-                },
-            },
-        }
-        for name, order in (("a", "weights_first"), ("b", "architecture_first"))
-    ],
-    "evaluation": {
-        "configs": ["digits"],
-        "options": {
-            **FAKE,
-            "model.network": "lnas.networks.NasBench201Network",
-            "model.network.init_args.cells": 1,
-            "model.network.init_args.channels": 2,
+            "name": "a",
+            "search": SEARCH,
+            "criteria": {"random": {"class_path": "lnas.derivation.RandomChoice"}},
         },
-    },
+        {
+            "name": "b",
+            "search": {
+                **SEARCH,
+                "options": SEARCH["options"] | {"model.strategy.order": "architecture_first"},
+            },
+        },
+    ],
+    "evaluation": EVALUATION,
 }
 
 
@@ -59,62 +73,86 @@ def study_file(tmp_path, monkeypatch):
     return ["study", "--config", "study.yaml"]
 
 
-def test_a_study_fills_its_table_and_does_not_repeat_what_is_finished(
-    study_file, capsys, monkeypatch
-):
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_study_fills_its_table_and_does_not_repeat_what_is_finished(study_file, capsys):
     assert main(study_file) == 0, capsys.readouterr().err
     said = capsys.readouterr().out
     root = Path("runs/small")
-    with (root / "results.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["method"], row["seed"]) for row in rows] == [
-        ("a", "1"), ("b", "1"), ("a", "2"), ("b", "2"),
-        ("random cells", "1"), ("random cells", "2"),
+    rows = rows_of(root / "results.csv")
+    assert [(row["method"], row["seed"], row["training"]) for row in rows] == [
+        (method, seed, training)
+        for method, seed in (("a, random", "1"), ("b", "1"), ("random cells", "1"))
+        for training in ("1", "2")
     ]  # fmt: skip
     for row in rows:
         card = json.loads((Path(row["folder"]) / "run_card.json").read_text())
         assert float(row["accuracy"]) == card["results"]["eval/test_accuracy"]
-        assert row["genotype"] == card["genotype_hash"]
-        found = Genotype.load(Path(row["folder"]).parent / "genotype.json") if (
-            row["method"] == "random cells"
-        ) else Genotype.load(Path(row["folder"]).parent / "search/genotype.json")  # fmt: skip
+        assert card["seed"] == int(row["seed"]) + 1000 * (int(row["training"]) - 1)
+        home = {"a, random": "derive-random", "b": "search", "random cells": "."}[row["method"]]
+        found = Genotype.load(Path(row["folder"]).parent / home / "genotype.json")
         NasBench201Space().validate(found)
-        assert found.hash == row["genotype"]
-    mean = 100 * statistics.fmean(float(row["accuracy"]) for row in rows if row["method"] == "a")
-    assert f"| a | 2 | {mean:.2f}" in (root / "table.md").read_text()
+        assert found.hash == row["genotype"] == card["genotype_hash"]
+    mean = statistics.fmean(float(row["accuracy"]) for row in rows[:2])
+    assert f"| a, random | 1 | {100 * mean:.2f} % | ± " in (root / "table.md").read_text()
     assert (root / "table.png").read_bytes().startswith(b"\x89PNG")
     for shown in ("genotype.json", "genotype.png", "metrics.csv", "last.ckpt", "random cells"):
         assert shown in said
 
-    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.ckpt")}
-    (root / "random-cells-1/evaluate/run_card.json").unlink()  # this one counts as unfinished
-    ran = []
-    monkeypatch.setattr(studies, "search", lambda *given: ran.append(given))
-    evaluate = studies.evaluate
-    monkeypatch.setattr(studies, "evaluate", lambda *given: ran.append(given) or evaluate(*given))
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.json")}
+    again = root / "random-cells-1/evaluate"
+    (again / "run_card.json").unlink()  # this one counts as unfinished
     assert main(study_file) == 0, capsys.readouterr().err
-    assert len(ran) == 1
-    assert "--resume=runs/small/random-cells-1/evaluate" in ran[0][0]
-    after = {path: path.stat().st_mtime_ns for path in root.rglob("*.ckpt")}
-    assert {path for path in after if "random-cells-1" not in str(path)} == {
-        path for path in before if before[path] == after[path] and "random-cells-1" not in str(path)
-    }
+    after = {path: path.stat().st_mtime_ns for path in root.rglob("*.json")}
+    changed = {path for path in after if before.get(path) != after[path]}
+    assert changed == {again / "run_card.json", again.parent / "genotype.json"}
+    seconds = ("search_seconds", "training_seconds")
+    assert [{k: v for k, v in row.items() if k not in seconds} for row in rows] == [
+        {k: v for k, v in row.items() if k not in seconds} for row in rows_of(root / "results.csv")
+    ]
 
-    # Runs with other settings are not mixed in.
+    # Runs with other settings are not mixed in, and nor is the training of another cell.
     capsys.readouterr()
     changed = [*study_file, '--evaluation.options={"trainer.max_epochs": 2}']
-    assert main(changed) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "--overwrite" in said
+    for given, name in ((changed, "data.class_path"), (study_file, "genotype: ")):
+        assert main(given) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert name in said
+        assert "--overwrite" in said
+        other = Genotype.from_text("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")
+        other.save(root / "b-1/search/genotype.json")
+        card = json.loads((root / "b-1/search/run_card.json").read_text())
+        card["genotype_hash"] = other.hash
+        (root / "b-1/search/run_card.json").write_text(json.dumps(card))
+
+
+def test_settings_that_are_read_once_are_those_of_every_command(tmp_path):
+    study = Study(
+        "s", [Variant("b", Options(**SEARCH))], Options(**EVALUATION),
+        seeds=[3, 4], retrainings=2, folder=str(tmp_path),
+    )  # fmt: skip
+    runs = runs_of(list(trials(study)))
+    assert len({run.seed for run in runs}) > 3
+    for run in runs:
+        assert effective_settings(run) == settings_of(run.command, run.arguments())
 
 
 def test_a_wrong_option_of_a_late_run_is_found_before_the_first_one(study_file, capsys):
-    STUDY_TEXT = Path("study.yaml").read_text().replace("cells: 1", "cels: 1")
-    Path("study.yaml").write_text(STUDY_TEXT)
-    assert main(study_file) == 2
-    assert "cells" in capsys.readouterr().err
-    assert not Path("runs").exists()
+    text = Path("study.yaml").read_text()
+    for wrong in (
+        text.replace("cells: 1", "cels: 1"),
+        text.replace("derivation.RandomChoice", "derivation.RandomChoise"),
+    ):
+        Path("study.yaml").write_text(wrong)
+        assert main(study_file) == 2
+        said = capsys.readouterr().err
+        assert "cells" in said or "RandomChoice" in said
+        assert said.count("\n") == 1
+        assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize(

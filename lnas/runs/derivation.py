@@ -1,0 +1,44 @@
+"""Derivation from a finished search: another criterion looks at the same supernet.
+
+It is the search once more, resumed behind its last epoch into a folder of its own, with nothing
+left to do but to derive.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback
+
+from lnas.callbacks import DeriveGenotype, GracefulStop, RunCard
+from lnas.errors import InputError
+from lnas.runs.command_line import SaveSettings
+from lnas.runs.folder import LAST
+from lnas.runs.training import named_errors, prepare
+
+KEPT = (DeriveGenotype, RunCard, SaveSettings, GracefulStop)
+
+
+def derive(run: Path, arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Path:
+    """Derive a cell from the last checkpoint of a search.
+
+    Args:
+        run: The folder of the search.
+        arguments: Its settings, with the criterion in `trainer.callbacks`, and a run folder.
+        callbacks: Further callbacks; they are left out, since there is no training to watch.
+
+    Returns:
+        The folder with the genotype.
+
+    Raises:
+        InputError: The search has no checkpoint.
+    """
+    if not (run / LAST).is_file():
+        raise InputError(f"{run} has no {LAST} to derive from; finish the search first.")
+    cli = prepare("search", arguments)
+    # The checkpoint knows of rows that this folder does not have.
+    trainer: Any = cli.trainer
+    trainer.callbacks = [one for one in trainer.callbacks if isinstance(one, KEPT)]
+    with named_errors(cli.folder):
+        trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=str(run / LAST))
+    return cli.folder
