@@ -49,7 +49,6 @@ class SearchModule(LightningModule):
         space: What is searched.
         supernet: Builds the supernet: `supernet(space, **examples.network_options())`.
         relaxation: Turns logits into gates; None is the softmax.
-        edge_normalization: Weigh the edges into each node by a softmax of logits of their own.
         strategy: How the levels alternate; None is the first-order alternation of DARTS.
         task: Builds the task: `task(examples.classes)`.
         examples: What the data looks like, as the data module says; None: CIFAR-10's images.
@@ -61,6 +60,7 @@ class SearchModule(LightningModule):
         architecture_schedule: The same for the architecture; None keeps the optimizer's rate.
         gradient_clip: Largest global norm of the weights' gradient; 0 does not clip.
         seed: Seed of the initial weights and logits, and of all gates.
+        edge_normalization: Weigh the edges into each node by a softmax of logits of their own.
 
     Attributes:
         architecture: The logits and what is decided about them.
@@ -77,7 +77,6 @@ class SearchModule(LightningModule):
         space: SearchSpace,
         supernet: Callable[[SearchSpace], Supernet] = ConvolutionalSupernet,
         relaxation: Relaxation | None = None,
-        edge_normalization: bool = False,
         strategy: SearchStrategy | None = None,
         task: Callable[[int], Task] = ImageClassification,
         examples: Examples | None = None,
@@ -91,6 +90,7 @@ class SearchModule(LightningModule):
         architecture_schedule: Schedule | None = None,
         gradient_clip: float = 5.0,
         seed: int = 0,
+        edge_normalization: bool = False,
     ) -> None:
         super().__init__()
         checks.check_clip(gradient_clip)
