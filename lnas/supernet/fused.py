@@ -3,8 +3,9 @@
 It relies on one fact only: an edge's output is edge weight * sum_o gate[o] * o(source), linear in
 the gates. So what does not depend on the edge is computed once per state, a gate becomes the scale
 of an operation's last normalisation, dilated convolutions of all edges into a node leave the pixel
-phases together, and dense convolutions that read the same state are one. It owns no parameters, and
-what it does not know it leaves to the operation itself.
+phases together, and dense convolutions that read the same state are one. Factors per image (dropped
+paths) follow each operation; channels that go around the operations are joined once per node. It
+owns no parameters, and what it does not know it leaves to the operation itself.
 """
 
 from collections import defaultdict
