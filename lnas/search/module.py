@@ -65,6 +65,7 @@ class SearchModule(LightningModule):
     Attributes:
         architecture: The logits and what is decided about them.
         step: The batch under way.
+        states: What a recurrent network hands to the next batch, detached, by stream.
         steps: Weight steps since the start.
         architecture_steps: Architecture steps since the start.
 
@@ -160,6 +161,7 @@ class SearchModule(LightningModule):
         batches = self.trainer.num_training_batches
         progress = (self.current_epoch + batch_index / batches) / checks.epochs(self)
         self.step = step = SearchStep(self.current_epoch, batch_index, progress)
+        step.states = dict(self.states)
         votes = [part.should_step_architecture(self, step) for part in self.search_callbacks()]
         step.architecture_stepped = all(votes)
         self.strategy.step(self, batch, step)
@@ -261,12 +263,14 @@ class SearchModule(LightningModule):
     ) -> Tensor:
         """Run the pass that `step` names, keep its state and count it in the epoch's measures."""
         assert step.sample is not None
-        role = step.role
-        before = self.states.get(role)
-        step.loss, output, self.states[role] = self.run(
-            batch, role, step.sample, statistics_mode, weights, before
+        before = step.states.get(step.stream)
+        step.loss, output, after = self.run(
+            batch, step.role, step.sample, statistics_mode, weights, before
         )
-        self.records.count(self, role, step.loss, output, batch)
+        if step.stream not in step.advanced:
+            self.states[step.stream] = after
+            step.advanced.add(step.stream)
+        self.records.count(self, step.stream, step.loss, output, batch)
         return step.loss
 
     def penalty(self, step: SearchStep) -> Tensor | float:

@@ -48,10 +48,9 @@ class Records:
         return every > 0 and (module.steps + ahead) % every == 0
 
     def count(
-        self, module: "SearchModule", role: str, loss: Tensor, output: Output, batch: Batch
+        self, module: "SearchModule", stream: str, loss: Tensor, output: Output, batch: Batch
     ) -> None:
-        """Count one pass; a joint pass counts as one of the weights."""
-        stream = "architecture" if role == "architecture" else "weights"
+        """Count one pass on the stream."""
         self.metrics[stream].update(loss, output, batch)
         self.counted[stream] += 1
         self.latest[f"loss_{stream}"] = loss.detach()

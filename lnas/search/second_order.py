@@ -101,7 +101,7 @@ def virtual_weights(module: "SearchModule", batch: Batch) -> Weights:
     weights = dict(module.supernet.named_parameters())
     with torch.no_grad():
         sample = module.sample("virtual")
-    loss, _, _ = module.run(batch, "weights", sample, state=module.states.get("weights"))
+    loss, _, _ = module.run(batch, "weights", sample, state=module.step.states.get("weights"))
     found = gradients(module, loss, list(weights.values()))
     moved = {}
     for (name, weight), gradient in zip(weights.items(), found, strict=True):
@@ -125,7 +125,7 @@ def finite_difference(
     length = epsilon / norm.clamp(min=torch.finfo(norm.dtype).tiny ** 0.5)
     weights = dict(module.supernet.named_parameters())
     parameters: list[Tensor] = [*module.architecture_parameters()]
-    state = module.states.get("weights")
+    state = module.step.states.get("weights")
     ends = []
     for sign in (1, -1):
         moved = {n: w.detach() + sign * length * v[n] for n, w in weights.items()}
@@ -142,7 +142,7 @@ def exact_product(module: "SearchModule", batch: Batch, v: Weights) -> list[Tens
     parameters: list[Tensor] = [*module.architecture_parameters()]
     with module.supernet.using("reference"):
         sample = module.sample("virtual")
-        loss, _, _ = module.run(batch, "weights", sample, state=module.states.get("weights"))
+        loss, _, _ = module.run(batch, "weights", sample, state=module.step.states.get("weights"))
         found = torch.autograd.grad(
             loss, list(weights.values()), create_graph=True, materialize_grads=True
         )

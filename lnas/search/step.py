@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from lnas.relaxations import GateSample
+from lnas.tasks import State
 
 
 @dataclass
@@ -23,6 +24,9 @@ class SearchStep:
             "architecture" and "joint" only.
         loss: Loss of the task in this pass, a scalar in nats.
         terms: What callbacks add to the loss of the architecture, by name.
+        states: What recurrent networks had carried over when this batch began, by stream: all
+            passes on a stream start from it.
+        advanced: The streams whose state has moved on: the first real pass on each moves it.
     """
 
     epoch: int
@@ -33,3 +37,10 @@ class SearchStep:
     sample: GateSample | None = None
     loss: Tensor | None = None
     terms: dict[str, Tensor] = field(default_factory=dict)
+    states: dict[str, State] = field(default_factory=dict)
+    advanced: set[str] = field(default_factory=set)
+
+    @property
+    def stream(self) -> Literal["weights", "architecture"]:
+        """The stream that the pass under way reads; a joint pass reads that of the weights."""
+        return "architecture" if self.role == "architecture" else "weights"

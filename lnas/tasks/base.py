@@ -45,7 +45,10 @@ class Task(ABC):
     def loss(
         self, network_call: NetworkCall, batch: Batch, state: State, role: Role
     ) -> tuple[Tensor, Output, State]:
-        """Run the network once and return (scalar loss in nats, its output, its new state).
+        """Run the network once and return (loss, its output, its new state).
+
+        The loss is a scalar in nats. The state carries no gradient: what happened before a batch
+        is a constant for it.
 
         Args:
             network_call: `network_call(inputs, state) -> Output`.
