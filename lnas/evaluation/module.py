@@ -16,6 +16,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lnas.collectives import gather, of_rank
 from lnas.costs import network_cost
 from lnas.errors import InputError, NonFiniteError
 from lnas.genotype import Genotype
@@ -30,9 +31,12 @@ from lnas.tasks import (
     ImageClassification,
     ImageExamples,
     Output,
+    Role,
     State,
     Task,
 )
+
+KEY = "evaluation"
 
 
 class EvaluationModule(LightningModule):
@@ -71,8 +75,6 @@ class EvaluationModule(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not 0 <= drop_path < 1:
-            raise InputError(f"drop_path is {drop_path}; choose a probability in [0, 1).")
         if not gradient_clip >= 0:
             raise InputError(f"gradient_clip is {gradient_clip}; choose a norm, or 0 for none.")
         found = genotype if isinstance(genotype, Genotype) else zoo.find(str(genotype))
@@ -83,14 +85,14 @@ class EvaluationModule(LightningModule):
         self.task = task(self.examples.classes)
         self.optimizer_factory = optimizer
         self.learning_rate = learning_rate
-        self.drop_path = drop_path
+        self.network.drop_path = self.drop_path = drop_path
         self.gradient_clip = gradient_clip
         self.seed = seed
         self.train_metrics = self.task.metrics()
         self.held_out_metrics = self.task.metrics()
         self.test_metrics = self.task.metrics()
         self._held_out: dict[str, float] = {}
-        self._state: State = None
+        self._states: dict[str, State] = {}
         # A cell may hold operations that do not reach the output: no gradient to wait for. Data
         # that the network cannot take is refused here as well.
         unused = unused_parameters(self.network, self.examples)
@@ -120,23 +122,20 @@ class EvaluationModule(LightningModule):
         )
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Set the epoch's learning rate and path dropout, and name the batch's random numbers.
+        """Set the batch's learning rate and path dropout, and name its random numbers.
 
         Not at the start of the epoch: a training that is resumed within one does not pass there.
         """
-        progress = self.current_epoch / self._epochs()
-        if self.learning_rate is not None:
-            for group in self.trainer.optimizers[0].param_groups:
-                group["lr"] = self.learning_rate(progress)
-        self.network.drop_path = self.drop_path * progress
+        rate = self._rate() * self.task.learning_rate_factor(batch)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+        self.network.drop_path = self.drop_path * self.current_epoch / self._epochs()
         place = (self.seed, "drop path", self.global_rank, self.current_epoch, batch_index)
         self.network.set_draw(*place)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the training loss of one batch, a scalar in nats."""
-        loss, output, self._state = self.task.loss(
-            self._call, batch, self._state, role="evaluation"
-        )
+        loss, output = self._loss(batch, "train", role="evaluation")
         # The mean over ranks is not finite as soon as one rank's loss is not: all raise together.
         if not torch.isfinite(self.trainer.strategy.reduce(loss.detach(), reduce_op="mean")):
             raise NonFiniteError(
@@ -154,11 +153,10 @@ class EvaluationModule(LightningModule):
         row |= {
             "eval/step": self.trainer.global_step,
             "eval/epoch": self.current_epoch,
-            "eval/lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+            "eval/lr": self._rate(),
             "eval/drop_path": self.network.drop_path,
         }
         log_row(self.trainer, row | self._held_out)
-        self._state = None
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums of the held-out images."""
@@ -166,7 +164,7 @@ class EvaluationModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Measure one held-out batch."""
-        loss, output, _ = self.task.loss(self._call, batch, None, role="held_out")
+        loss, output = self._loss(batch, "held_out", role="held_out")
         self.held_out_metrics.update(loss, output, batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -177,7 +175,7 @@ class EvaluationModule(LightningModule):
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """Measure one test batch."""
-        loss, output, _ = self.task.loss(self._call, batch, None, role="held_out")
+        loss, output = self._loss(batch, "test", role="held_out")
         self.test_metrics.update(loss, output, batch)
 
     def on_test_epoch_end(self) -> None:
@@ -186,6 +184,32 @@ class EvaluationModule(LightningModule):
         cost = network_cost(self.network, self.examples)
         row |= {"eval/parameters": cost.parameters, "eval/multiply_adds": cost.multiply_adds}
         log_row(self.trainer, {"eval/step": self.trainer.global_step, **row})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a recurrent network carries from batch to batch; every rank must save."""
+        checkpoint[KEY] = {"states": gather(dict(self._states))}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the states of this rank when a training goes on.
+
+        Raises:
+            InputError: The training had another number of processes.
+        """
+        if KEY in checkpoint and self.trainer.training:
+            gathered, world = checkpoint[KEY]["states"], self.trainer.world_size
+            self._states = dict(of_rank(gathered, self.global_rank, world))
+
+    def _loss(self, batch: Batch, stream: str, role: Role) -> tuple[Tensor, Output]:
+        """Run the task on the stream's next batch, from where the one before has left it."""
+        loss, output, self._states[stream] = self.task.loss(
+            self._call, batch, self._states.get(stream), role
+        )
+        return loss, output
+
+    def _rate(self) -> float:
+        """Return the learning rate of the epoch."""
+        assert self.learning_rate is not None
+        return self.learning_rate(self.current_epoch / self._epochs())
 
     def _call(self, inputs: Tensor, state: State) -> Output:
         output: Output = self.network(inputs, state)

@@ -23,6 +23,7 @@ from lnas.relaxations import Draw, GateSample, Relaxation, Softmax
 from lnas.schedules import Cosine, Schedule
 from lnas.search import checks, state
 from lnas.search.callback import SearchCallback
+from lnas.search.rates import scaled
 from lnas.search.records import Records
 from lnas.search.step import SearchStep
 from lnas.search.strategies import FirstOrder, SearchStrategy
@@ -164,7 +165,8 @@ class SearchModule(LightningModule):
         step.states = dict(self.states)
         votes = [part.should_step_architecture(self, step) for part in self.search_callbacks()]
         step.architecture_stepped = all(votes)
-        self.strategy.step(self, batch, step)
+        with scaled(self.trainer.optimizers[0], self.task.learning_rate_factor(batch)):
+            self.strategy.step(self, batch, step)
         self.steps += 1
         if self.records.due(self) and batch_index + 1 < batches:  # the epoch's own row comes then
             self.records.log_batch(self)

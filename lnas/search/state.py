@@ -6,9 +6,9 @@ architecture stream, counters and measures are kept here.
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.pytorch import Trainer
 
+from lnas.collectives import gather, of_rank
 from lnas.errors import InputError
 from lnas.spaces import SearchSpace
 
@@ -27,7 +27,7 @@ def save(module: "SearchModule", checkpoint: dict[str, Any]) -> None:
         "steps": module.steps,
         "architecture_steps": module.architecture_steps,
         "architecture_batches": 0 if stream is None else stream.batches_read,
-        "ranks": _gather({"records": module.records.state(), "states": dict(module.states)}),
+        "ranks": gather({"records": module.records.state(), "states": dict(module.states)}),
     }
 
 
@@ -53,14 +53,7 @@ def load(module: "SearchModule", checkpoint: dict[str, Any]) -> None:
     module.architecture_steps = found["architecture_steps"]
     if module.stream is not None:
         module.stream.batches_read = found["architecture_batches"]
-    ranks = found["ranks"]
-    world = module.trainer.world_size
-    if len(ranks) != world:
-        raise InputError(
-            f"The checkpoint was made by {len(ranks)} processes and this search has {world}; "
-            "resume on as many devices."
-        )
-    own = ranks[module.global_rank]
+    own = of_rank(found["ranks"], module.global_rank, module.trainer.world_size)
     module.records.load(own["records"])
     module.states = dict(own["states"])
     _reopen_epoch(checkpoint["loops"]["fit_loop"])
@@ -95,14 +88,6 @@ def _compare_shapes(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
                 f"The checkpoint does not fit this search: {name} is {shapes[0]} in the checkpoint "
                 f"and {shapes[1]} here; give the supernet that the checkpoint was made with."
             )
-
-
-def _gather(own: dict[str, Any]) -> list[dict[str, Any]]:
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [own]
-    everyone: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(everyone, own)
-    return everyone
 
 
 def _reopen_epoch(loops: dict[str, Any]) -> None:

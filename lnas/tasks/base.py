@@ -57,6 +57,10 @@ class Task(ABC):
             role: Which pass is under way.
         """
 
+    def learning_rate_factor(self, batch: Batch) -> float:
+        """Return the factor of the weights' learning rate in the step that this batch trains."""
+        return 1.0
+
     @abstractmethod
     def batch_metrics(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Return measures of one batch by name, e.g. {"accuracy": scalar in [0, 1]}."""

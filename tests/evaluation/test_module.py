@@ -12,7 +12,7 @@ from lnas.evaluation import EvaluationModule
 from lnas.genotype import Genotype
 from lnas.loggers import read_rows
 from lnas.networks import CifarNetwork
-from lnas.schedules import Cosine, Exponential
+from lnas.schedules import Constant, Cosine, Exponential
 from lnas.spaces import zoo
 from lnas.tasks import ImageClassification, ImageExamples
 
@@ -199,3 +199,58 @@ def test_bad_arguments_are_refused(tiny, changes, message):
 
 def test_a_published_genotype_is_found_by_name(tiny):
     assert EvaluationModule("darts_v2", tiny.network, tiny.EXAMPLES).genotype.space == "darts"
+
+
+class Counting(ImageClassification):
+    """The state counts the batches of its stream, and the rate halves with each of them."""
+
+    def __init__(self, classes):
+        super().__init__(classes)
+        self.seen = []
+
+    def loss(self, network_call, batch, state, role):
+        loss, output, _ = super().loss(network_call, batch, None, role)
+        self.seen.append((role, state))
+        return loss, output, (state or 0) + 1
+
+    def learning_rate_factor(self, batch):
+        return 0.5 ** len(self.seen)
+
+
+class Rates(Callback):
+    def __init__(self):
+        self.found = []
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        self.found.append(optimizer.param_groups[0]["lr"])
+
+
+def test_each_stream_hands_its_state_from_batch_to_batch(tiny, tmp_path):
+    module, trainer = tiny.module(task=Counting), tiny.trainer(tmp_path, epochs=1)
+    trainer.fit(module, datamodule=tiny.data())
+    trainer.test(module, datamodule=tiny.data(), verbose=False)
+    assert module.task.seen == [
+        *[("evaluation", before) for before in (None, 1, 2, 3)],
+        ("held_out", None),
+        *[("held_out", before) for before in (None, 1)],
+    ]
+
+
+def test_the_task_scales_the_rate_of_each_batch_and_rows_have_that_of_the_epoch(tiny, tmp_path):
+    rates = Rates()
+    module = tiny.module(task=Counting, optimizer=sgd, learning_rate=Constant(0.2))
+    tiny.trainer(tmp_path, [rates], epochs=1).fit(module, datamodule=tiny.data(held_out=0))
+    assert rates.found == pytest.approx([0.2 * 0.5**n for n in range(5)])
+    assert read_rows(tmp_path / "metrics.csv")[0]["eval/lr"] == 0.2
+
+
+def test_states_go_on_when_a_training_is_resumed(tiny, tmp_path):
+    def fit(callbacks=(), resume=None):
+        module = tiny.module(task=Counting)
+        made = tiny.trainer(tmp_path, [*callbacks, Checkpoints(every_steps=2)])
+        made.fit(module, datamodule=tiny.data(), ckpt_path=resume, weights_only=True)
+        return module.task.seen
+
+    with pytest.raises(KeyError, match="power cut"):
+        fit([Stop()])
+    assert fit(resume=tmp_path / "checkpoints/last.ckpt")[0] == ("evaluation", 6)
