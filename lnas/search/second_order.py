@@ -7,16 +7,23 @@ Equations 5 to 8 of Liu et al., "DARTS", ICLR 2019, arXiv:1806.09055, in the rel
     gradient = d L_arch(w', a) / da - xi * d^2 L_train(w, a) / (da dw) v
 
 xi is the current learning rate. The product in the last term is a central difference along v with
-step epsilon / |v| around w, or exact by differentiating twice. The virtual step is not clipped.
-The weights never move: all passes take other weights as arguments. Deviation from the released
-code: the running averages of batch normalisation stand still.
+step epsilon / |v| around w, or exact by differentiating twice. The weights never move: all passes
+take other weights as arguments.
+
+The released search of convolutional cells does not clip its virtual step. That of recurrent cells
+(`clipped`) clips the gradient in it and v to the largest norm of the weight step, and multiplies
+the last term by the coefficient that the gradient was clipped with.
+
+Deviations from the released code: the running averages of batch normalisation stand still; the
+coefficient is at most 1 (released: above 1 where nothing was clipped, which overstates the last
+term); the weights' loss is the one that the weight step minimises, with its regularisation.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, final, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lnas.errors import InputError
 from lnas.search.gradients import gradients
@@ -39,17 +46,23 @@ class SecondOrder(SearchStrategy):
         product: How the product of the mixed second derivative with v is computed. "exact" uses
             the supernet's reference path, which takes more time and memory.
         epsilon: Length of the step of the finite difference in weight space.
+        clipped: Clip the virtual step and v as the weight step is clipped.
 
     Raises:
         InputError: The product is unknown, or epsilon is not positive.
     """
 
-    def __init__(self, product: Product = "finite_difference", epsilon: float = 0.01) -> None:
+    def __init__(
+        self,
+        product: Product = "finite_difference",
+        epsilon: float = 0.01,
+        clipped: bool = False,
+    ) -> None:
         if product not in get_args(Product):
             raise InputError(f"product={product!r} is unknown; choose one of {get_args(Product)}.")
         if not epsilon > 0:
             raise InputError(f"epsilon={epsilon} is no length of a step; give a number above 0.")
-        self.product, self.epsilon = product, epsilon
+        self.product, self.epsilon, self.clipped = product, epsilon, clipped
 
     def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Refuse what the virtual step does not mirror: anything but plain SGD in one group."""
@@ -74,12 +87,14 @@ class SecondOrder(SearchStrategy):
         weights = dict(module.supernet.named_parameters())
         rate = float(module.trainer.optimizers[0].param_groups[0]["lr"])
 
-        virtual = virtual_weights(module, batch)
+        limit = module.gradient_clip if self.clipped else 0.0
+        virtual, coefficient = virtual_weights(module, batch, limit)
         step.sample = module.sample("architecture")
         loss = module.loss(module.architecture_batch(), step, weights=virtual)
         wanted = [*parameters, *virtual.values()]
         found = filled(gradients(module, loss + module.penalty(step), wanted), wanted)
         direct, vector = found[: len(parameters)], found[len(parameters) :]
+        clip(vector, limit)
         v = dict(zip(weights, vector, strict=True))
         if self.product == "exact":
             product = exact_product(module, batch, v)
@@ -87,14 +102,22 @@ class SecondOrder(SearchStrategy):
             product = finite_difference(module, batch, v, self.epsilon)
 
         for parameter, first, second in zip(parameters, direct, product, strict=True):
-            parameter.grad = first - rate * second
+            parameter.grad = first - rate * coefficient * second
         module.step_architecture()
 
 
-def virtual_weights(module: "SearchModule", batch: Batch) -> Weights:
-    """Return the weights after a step of SGD on `batch`, as leaves that require a gradient.
+def virtual_weights(
+    module: "SearchModule", batch: Batch, limit: float = 0.0
+) -> tuple[Weights, Tensor | float]:
+    """Return the weights after a step of SGD on `batch`, and what its gradient was multiplied by.
 
-    A weight without a gradient (of an operation that the gates leave out) stays, as in SGD.
+    The weights are leaves that require a gradient. A weight without a gradient (of an operation
+    that the gates leave out) stays, as in SGD.
+
+    Args:
+        module: The search.
+        batch: A batch of the weights stream.
+        limit: Largest norm of the gradient; 0 does not clip.
     """
     optimizer = module.trainer.optimizers[0]
     settings = optimizer.param_groups[0]
@@ -103,6 +126,7 @@ def virtual_weights(module: "SearchModule", batch: Batch) -> Weights:
         sample = module.sample("virtual")
     loss, _, _ = module.run(batch, "weights", sample, state=module.step.states.get("weights"))
     found = gradients(module, loss, list(weights.values()))
+    coefficient = clip([gradient for gradient in found if gradient is not None], limit)
     moved = {}
     for (name, weight), gradient in zip(weights.items(), found, strict=True):
         value = weight.detach().clone()
@@ -114,7 +138,22 @@ def virtual_weights(module: "SearchModule", batch: Batch) -> Weights:
             value -= settings["lr"] * gradient
         moved[name] = value.requires_grad_()
     torch.clear_autocast_cache()
-    return moved
+    return moved, coefficient
+
+
+def clip(tensors: Sequence[Tensor], limit: float) -> Tensor | float:
+    """Scale gradients in place to a norm of at most `limit`; return the factor, at most 1.
+
+    Args:
+        tensors: Any shapes; the norm is that of all together.
+        limit: Largest norm; 0 does not clip.
+    """
+    if not limit:
+        return 1.0
+    norm = nn.utils.get_total_norm(tensors)
+    coefficient = (limit / (norm + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_(list(tensors), coefficient)
+    return coefficient
 
 
 def finite_difference(

@@ -61,7 +61,7 @@ class Watch(Callback):
                 optimizer.state[weight]["momentum_buffer"] = self.buffers[name].clone()
         self.before = {n: v.clone() for n, v in module.supernet.state_dict().items()}
         if isinstance(module.strategy, SecondOrder):
-            self.virtual = virtual_weights(module, batch)
+            self.virtual, _ = virtual_weights(module, batch)
         self.gradient = None
 
     def on_before_optimizer_step(self, trainer, module, optimizer):
@@ -190,7 +190,7 @@ class Levels(Task):
         return Mean(loss=Average())
 
 
-def scalar_search(tiny, folder, strategy, levels, w, a, rate, batches, watch=(), **sgd):
+def scalar_search(tiny, folder, strategy, levels, w, a, rate, batches, watch=(), clip=0, **sgd):
     space = NasBench201Space()
     module = SearchModule(
         space,
@@ -201,7 +201,7 @@ def scalar_search(tiny, folder, strategy, levels, w, a, rate, batches, watch=(),
         weight_optimizer=partial(torch.optim.SGD, lr=1, **sgd),
         architecture_optimizer=partial(torch.optim.SGD, lr=0.1),
         weight_schedule=Constant(rate),
-        gradient_clip=0,
+        gradient_clip=clip,
     )
     trainer = tiny.trainer(folder, watch, max_epochs=1, precision="64-true", logger=False)
     batch = torch.zeros(1)
@@ -226,6 +226,29 @@ def test_momentum_and_decay_are_in_the_virtual_step(
     )
     assert watch.virtual["w"].item() == pytest.approx(virtual, abs=1e-12)
     assert watch.gradient["cell"][0, 0].item() == pytest.approx(gradient, abs=1e-9)
+
+
+@pytest.mark.parametrize("product", ["finite_difference", "exact"])
+@pytest.mark.parametrize(
+    ("clip", "virtual", "gradient"),
+    # The train gradient is 1, v is w': both are clipped at 1/4, and neither at 10.
+    [(0.25, 2 - 0.1 / 4, 0.1 / 4 / 4), (10.0, 1.9, 0.19)],
+)
+def test_a_clipped_virtual_step_scales_the_implicit_term_by_at_most_one(
+    tiny, tmp_path, product, clip, virtual, gradient
+):
+    class WatchClipped(Watch):
+        def on_train_batch_start(self, trainer, module, batch, batch_index):
+            super().on_train_batch_start(trainer, module, batch, batch_index)
+            self.virtual, self.factor = virtual_weights(module, batch, clip)
+
+    watch = WatchClipped()
+    levels = (lambda w, a: 0.5 * (w - a) ** 2, lambda w, a: 0.5 * w**2)
+    strategy = SecondOrder(product, clipped=True)
+    scalar_search(tiny, tmp_path, strategy, levels, 2.0, 1.0, 0.1, 1, [watch], clip)
+    assert float(watch.factor) == pytest.approx(min(clip, 1), abs=1e-6)
+    assert watch.virtual["w"].item() == pytest.approx(virtual, abs=1e-6)
+    assert watch.gradient["cell"][0, 0].item() == pytest.approx(gradient, abs=1e-6)
 
 
 @pytest.mark.parametrize(
