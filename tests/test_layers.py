@@ -19,7 +19,8 @@ LAYERS = [
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 # Side by side in one layer, but one stands on the other.
 WITHIN = {
-    ("files", "errors"), ("collectives", "errors"), ("schedules", "errors"), ("genotype", "errors"), ("genotype", "files"),
+    ("files", "errors"), ("collectives", "errors"), ("schedules", "errors"), ("genotype", "errors"),
+    ("genotype", "files"),
     ("relaxations", "spaces"), ("search", "derivation"), ("spaces", "operations"),
     ("networks", "supernet"), ("costs", "networks"), ("costs", "supernet"), ("data", "tasks"),
 }  # fmt: skip

@@ -34,7 +34,12 @@ def test_the_task_scales_the_rate_of_the_weights_alone(tiny, tmp_path):
 
 def test_rates_come_back_even_behind_an_error():
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.3)
-    with pytest.raises(KeyError), scaled(optimizer, 2.0):
-        assert optimizer.param_groups[0]["lr"] == 0.6
-        raise KeyError
+
+    def fail():
+        with scaled(optimizer, 2.0):
+            assert optimizer.param_groups[0]["lr"] == 0.6
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert optimizer.param_groups[0]["lr"] == 0.3
