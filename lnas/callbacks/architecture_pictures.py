@@ -90,5 +90,5 @@ class ArchitecturePictures(Callback):
         log_picture(trainer, "gates", pictures / "gates.png", module.steps)
         if (folder / MetricsCsv.FILE).is_file():
             rows = pd.DataFrame(read_rows(folder / MetricsCsv.FILE))
-            draw_glance(rows, pictures / "glance.png")
+            draw_glance(rows, pictures / "glance.png", module.task.measure)
             log_picture(trainer, "glance", pictures / "glance.png", module.steps)

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, final
@@ -16,6 +17,7 @@ from lnas.errors import InputError, Interrupted, NonFiniteError
 from lnas.files import write_text
 from lnas.genotype import Genotype
 from lnas.loggers import MetricsCsv, WandbRun, read_rows
+from lnas.tasks import Task
 
 PACKAGES = ("lnas", "torch", "lightning", "torchvision", "torchmetrics", "wandb", "numpy")
 FILE = "run_card.json"
@@ -27,8 +29,8 @@ class RunCard(Callback):
 
     The card says: versions, seed, hash of the data split, effective configuration and its hash,
     wall time in seconds (of the attempts that led here: what a kill took away is not counted),
-    hash of the genotype, the last value of each logged number, W&B's folders, and the status
-    "running", "finished", "interrupted" or "failed".
+    hash of the genotype, the last value of each logged number, which of them networks are compared
+    by, W&B's folders, and the status "running", "finished", "interrupted" or "failed".
 
     Args:
         config: The effective configuration, plain data; None leaves it out.
@@ -95,6 +97,9 @@ class RunCard(Callback):
             "genotype_hash": _genotype_hash(trainer, folder),
             "results": last_values(folder / MetricsCsv.FILE),
         }
+        task = getattr(trainer.lightning_module, "task", None)
+        if isinstance(task, Task):
+            card["measure"] = asdict(task.measure)
         for logger in trainer.loggers:
             if isinstance(logger, WandbRun):
                 logger.bind(folder)

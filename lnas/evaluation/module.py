@@ -1,14 +1,15 @@
 """Evaluation: train a derived network from scratch, then test it once.
 
 Section 3.1 of Liu et al., "DARTS", ICLR 2019, as released: a learning rate that changes per epoch,
-path dropout that grows linearly, an auxiliary head, clipped gradients; the network of the last
-epoch is what is reported. Deviation: validation is on images held out from training, never on the
-test set, and there is none when nothing is held out.
+path dropout that grows linearly, an auxiliary head, clipped gradients. Of an image classifier the
+network of the last epoch is reported, of a language model the best one on held-out data. Deviation:
+validation is on images held out from training, never on the test set, and there is none when
+nothing is held out.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
@@ -53,6 +54,8 @@ class EvaluationModule(LightningModule):
         drop_path: Probability to drop an operation's output for an image at the end of the linear
             ramp, in [0, 1); the paper has 0.2.
         gradient_clip: Largest global norm of a gradient; 0 does not clip.
+        reports: Whose test result is reported: the network's of the "last" epoch, or of the "best"
+            one by the task's measure on held-out data.
         seed: Seed of the initial weights and of the dropped paths.
 
     Raises:
@@ -72,11 +75,14 @@ class EvaluationModule(LightningModule):
         learning_rate: Schedule | None = None,
         drop_path: float = 0.2,
         gradient_clip: float = 5.0,
+        reports: Literal["last", "best"] = "last",
         seed: int = 0,
     ) -> None:
         super().__init__()
         if not gradient_clip >= 0:
             raise InputError(f"gradient_clip is {gradient_clip}; choose a norm, or 0 for none.")
+        if reports not in ("last", "best"):
+            raise InputError(f"reports is {reports!r}; choose 'last' or 'best'.")
         found = genotype if isinstance(genotype, Genotype) else zoo.find(str(genotype))
         self.genotype: Genotype = found
         self.examples = examples or ImageExamples()
@@ -86,7 +92,7 @@ class EvaluationModule(LightningModule):
         self.optimizer_factory = optimizer
         self.learning_rate = learning_rate
         self.network.drop_path = self.drop_path = drop_path
-        self.gradient_clip = gradient_clip
+        self.gradient_clip, self.reports = gradient_clip, reports
         self.seed = seed
         self.train_metrics = self.task.metrics()
         self.held_out_metrics = self.task.metrics()

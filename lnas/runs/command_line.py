@@ -173,4 +173,5 @@ class RunCli(LightningCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         extra = [*callbacks, *self.further_callbacks, SaveSettings(self.settings)]
-        return super()._instantiate_trainer(add_parts(config, self.settings, self.evaluates), extra)
+        measure = self.model.task.measure if self.evaluates else None
+        return super()._instantiate_trainer(add_parts(config, self.settings, measure), extra)

@@ -15,7 +15,7 @@ from lnas.errors import InputError
 from lnas.files import write_text
 
 CONFIG = "config.yaml"
-LAST = Path("checkpoints/last.ckpt")
+LAST, BEST = Path("checkpoints/last.ckpt"), Path("checkpoints/best.ckpt")
 # What only a run puts into its folder: without one of these, a folder is somebody else's.
 MARKS = (CONFIG, "run_card.json", "metrics.csv", "checkpoints")
 SHOWN = 8

@@ -21,8 +21,7 @@ from lnas.callbacks import (
 )
 from lnas.errors import InputError
 from lnas.loggers import MetricsCsv, WandbRun
-
-BEST = "eval/val_accuracy"
+from lnas.tasks import Measure
 
 
 def is_first_process() -> bool:
@@ -31,14 +30,14 @@ def is_first_process() -> bool:
 
 
 def add_parts(
-    trainer: Mapping[str, Any], settings: Mapping[str, Any], evaluates: bool
+    trainer: Mapping[str, Any], settings: Mapping[str, Any], measure: Measure | None = None
 ) -> dict[str, Any]:
     """Return the trainer's arguments with what every run has.
 
     Args:
         trainer: The arguments that the options give.
         settings: The effective settings, for the run card.
-        evaluates: An evaluation keeps its best epoch as well.
+        measure: What the best epoch on held-out data is kept by; None: none is kept.
 
     Raises:
         InputError: The options leave out what a run cannot do without.
@@ -49,7 +48,8 @@ def add_parts(
         )
     callbacks = as_list(trainer.get("callbacks"))
     if not any(isinstance(one, Checkpoints) for one in callbacks):
-        callbacks.append(Checkpoints(monitor=BEST if evaluates else None))
+        best = None if measure is None else f"eval/val_{measure.name}"
+        callbacks.append(Checkpoints(monitor=best, mode=measure.mode if measure else "max"))
     derives = any(isinstance(one, DeriveGenotype) for one in callbacks)
     if derives and not any(isinstance(one, ChildValidation) for one in callbacks):
         callbacks.append(ChildValidation())

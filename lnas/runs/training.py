@@ -1,5 +1,6 @@
 """The two kinds of runs: `search` and `evaluate`, each from options to a finished folder."""
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -11,16 +12,16 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
-from lnas.callbacks.run_card import last_values
+from lnas.callbacks.run_card import FILE as CARD
 from lnas.errors import InputError, NonFiniteError
 from lnas.evaluation import EvaluationModule
-from lnas.loggers import MetricsCsv
 from lnas.runs.command_line import RunCli
-from lnas.runs.folder import CONFIG, LAST
+from lnas.runs.folder import BEST, CONFIG, LAST
 from lnas.runs.parts import is_first_process
 from lnas.runs.ranks import watch_children
 from lnas.runs.shipped import data_class, expand_configs
 from lnas.search import SearchModule
+from lnas.tasks import Measure
 
 RUNS = Path("runs")
 DEFAULT_DATA = "lnas.data.Digits"
@@ -68,17 +69,21 @@ def evaluate(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Pa
     watch_children(cli.trainer.strategy)
     with named_errors(cli.folder):
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=_checkpoint(cli))
-        cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
+        best = cli.folder / BEST if cli.model.reports == "best" else None
+        path = str(best) if best is not None and best.is_file() else None
+        cli.trainer.test(cli.model, datamodule=cli.datamodule, ckpt_path=path, verbose=False)
     return cli.folder
 
 
 def print_result(folder: Path) -> None:
     """Print what an evaluation found, once for all ranks."""
     if is_first_process():
-        result = last_values(folder / MetricsCsv.FILE)
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        measure, result = Measure(**card["measure"]), card["results"]
         Console(soft_wrap=True, highlight=False).print(
-            f"Test accuracy {result['eval/test_accuracy']:.2%}, {result['eval/parameters']:,} "
-            f"parameters, {result['eval/multiply_adds']:,} multiply-adds: {folder}"
+            f"Test {measure.name} {measure.text(result[f'eval/test_{measure.name}'])}, "
+            f"{result['eval/parameters']:,} parameters, {result['eval/multiply_adds']:,} "
+            f"multiply-adds: {folder}"
         )
 
 

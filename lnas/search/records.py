@@ -112,7 +112,8 @@ class Records:
         }
         log_row(module.trainer, place | row)
         shown = {name.removeprefix("search/"): value for name, value in row.items()}
-        bar = {name: shown[name] for name in shown if name.startswith(("loss_", "accuracy_"))}
+        prefixes = ("loss_", f"{self.task.measure.name}_")
+        bar = {name: shown[name] for name in shown if name.startswith(prefixes)}
         module.log_dict(bar, prog_bar=True, logger=False)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
+from lnas.tasks.measures import Measure
 from lnas.tasks.metrics import EpochMetrics
 
 # What a recurrent network carries from batch to batch: (nested tuples of) tensors, or None.
@@ -39,7 +40,13 @@ NetworkCall: TypeAlias = Callable[[Any, State], Output]
 
 
 class Task(ABC):
-    """Loss and measures of a kind of data."""
+    """Loss and measures of a kind of data.
+
+    Attributes:
+        measure: What networks are compared by, one of the names that `metrics` sums up.
+    """
+
+    measure: Measure
 
     @abstractmethod
     def loss(

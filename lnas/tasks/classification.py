@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from lnas.errors import InputError
 from lnas.tasks.base import Batch, NetworkCall, Output, Role, State, Task
+from lnas.tasks.measures import ACCURACY
 from lnas.tasks.metrics import Average, EpochMetrics
 
 
@@ -29,6 +30,8 @@ class ImageClassification(Task):
     Raises:
         InputError: An argument lies outside its range.
     """
+
+    measure = ACCURACY
 
     def __init__(
         self, num_classes: int, label_smoothing: float = 0.0, auxiliary_weight: float = 0.4

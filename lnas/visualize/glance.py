@@ -1,4 +1,4 @@
-"""The search at a glance: accuracies, entropy of the architecture, and skip connections by epoch.
+"""The search at a glance: its measure, entropy of the architecture, skip connections by epoch.
 
 The child is the derived cell, run with the supernet's weights: its distance from the supernet is
 the discretisation gap. Entropy says how decided the search is; many skips are a collapse.
@@ -11,41 +11,43 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lnas.tasks import ACCURACY, Measure
 from lnas.visualize.figure import new_figure, plain_axes, save_figure
 from lnas.visualize.palette import CONVOLUTION, DILATED, INK, QUIET, SEPARABLE, TITLES
 
 CELLS = (SEPARABLE.colour, CONVOLUTION.colour)
 
 
-def draw_glance(metrics: pd.DataFrame, path: str | Path) -> None:
+def draw_glance(metrics: pd.DataFrame, path: str | Path, measure: Measure = ACCURACY) -> None:
     """Draw the search of a `metrics.csv` into a PNG or SVG file.
 
     Args:
         metrics: The rows of `metrics.csv`; what was not logged is left out of the picture.
         path: Ends in `.png` or `.svg`.
+        measure: What networks are compared by.
 
     Raises:
         InputError: Another suffix, or a folder that cannot be written.
     """
-    save_figure(glance_figure(metrics), path)
+    save_figure(glance_figure(metrics, measure), path)
 
 
-def glance_figure(metrics: pd.DataFrame) -> Figure:
+def glance_figure(metrics: pd.DataFrame, measure: Measure = ACCURACY) -> Figure:
     """Return the picture that `draw_glance` writes."""
     epochs = _by_epoch(metrics)
     figure = new_figure(12, 3.4)
-    accuracy, entropy, skips = figure.subplots(1, 3)
+    compared, entropy, skips = figure.subplots(1, 3)
     figure.subplots_adjust(left=0.06, right=0.985, bottom=0.17, top=0.86, wspace=0.22)
-    for axes, title in (
-        (accuracy, "accuracy"), (entropy, "entropy of an edge (nats)"), (skips, "skip connections"),
-    ):  # fmt: skip
+    titles = (measure.name, "entropy of an edge (nats)", "skip connections")
+    for axes, title in zip((compared, entropy, skips), titles, strict=True):
         plain_axes(axes)
         axes.set_title(title, size=11, weight="bold", color=INK, loc="left")
         axes.set_xlabel("epoch", size=9, color=INK)
-    _line(accuracy, epochs.get("search/accuracy_weights"), "weights' images", QUIET)
-    supernet, child = (epochs.get(f"search/{of}_accuracy") for of in ("held_out", "child"))
-    _line(accuracy, supernet, "supernet, held out", SEPARABLE.colour)
-    _line(accuracy, child, "derived child, held out", DILATED.colour)
+    training = epochs.get(f"search/{measure.name}_weights")
+    _line(compared, training, "weights' stream", QUIET)
+    supernet, child = (epochs.get(f"search/{of}_{measure.name}") for of in ("held_out", "child"))
+    _line(compared, supernet, "supernet, held out", SEPARABLE.colour)
+    _line(compared, child, "derived child, held out", DILATED.colour)
     for axes, what in ((entropy, "entropy"), (skips, "skips")):
         names = [c for c in epochs.columns if c.startswith("arch/") and c.endswith(f"/{what}")]
         for name, colour in zip(names, CELLS, strict=False):
@@ -53,7 +55,7 @@ def glance_figure(metrics: pd.DataFrame) -> Figure:
             _line(axes, epochs[name], TITLES.get(cell_type, cell_type), colour)
         axes.set_ylim(0, 1.08 * max([1.0, *(epochs[name].max() for name in names)]))
     skips.yaxis.set_major_locator(MaxNLocator(integer=True))
-    for axes in (accuracy, entropy, skips):
+    for axes in (compared, entropy, skips):
         if axes.lines:
             axes.legend(frameon=False, fontsize=8.5)
         else:

@@ -14,7 +14,7 @@ from lnas.search import FirstOrder, SearchModule, SecondOrder
 from lnas.search.second_order import virtual_weights
 from lnas.spaces import DartsSpace, NasBench201Space
 from lnas.supernet import ConvolutionalSupernet, Supernet
-from lnas.tasks import EpochMetrics, ImageExamples, Output, Task
+from lnas.tasks import EpochMetrics, ImageExamples, Measure, Output, Task
 from lnas.tasks.metrics import Average
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
@@ -175,6 +175,8 @@ class Mean(EpochMetrics):
 
 class Levels(Task):
     """Two losses as functions of w and a."""
+
+    measure = Measure("loss", "min")
 
     def __init__(self, weights, architecture):
         self.losses = {"weights": weights, "architecture": architecture}

@@ -1,5 +1,6 @@
 import pandas as pd
 
+from lnas.tasks import PERPLEXITY
 from lnas.visualize import draw_glance, glance_figure
 
 
@@ -26,12 +27,19 @@ def _curves(axes):
 def test_curves_are_the_logged_values_by_epoch():
     accuracy, entropy, skips = glance_figure(pd.DataFrame(_rows())).axes
     assert _curves(accuracy) == {
-        "weights' images": [0.15, 0.35, 0.55],
+        "weights' stream": [0.15, 0.35, 0.55],
         "supernet, held out": [0.0, 0.2, 0.4],
         "derived child, held out": [-0.05, 0.15, 0.35],
     }
     assert _curves(entropy) == {"normal cell": [2, 1, 0], "reduction cell": [2, 2, 2]}
     assert _curves(skips) == {"normal cell": [0, 1, 2], "reduction cell": [1, 1, 1]}
+
+
+def test_the_measure_is_that_of_the_task():
+    rows = pd.DataFrame(_rows()).rename(columns=lambda c: c.replace("accuracy", "perplexity"))
+    axes = glance_figure(rows, PERPLEXITY).axes[0]
+    assert len(_curves(axes)) == 3
+    assert axes.get_title(loc="left") == "perplexity"
 
 
 def test_what_was_not_logged_is_said_not_drawn(tmp_path):
