@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lnas.relaxations import GateSample
 from lnas.seeds import generator
+from lnas.spaces.random_scores import random_scores
 from lnas.supernet import Architecture, Supernet
 
 
@@ -72,10 +73,8 @@ def magnitudes(architecture: Architecture) -> dict[str, Tensor]:
 class RandomChoice(SelectionCriterion):
     """A random architecture: the baseline that a search has to beat (Li and Talwalkar, 2019).
 
-    Under `StrongestInputs` each set of inputs of a node is equally likely, under either rule each
-    allowed operation of a chosen edge is, all independently; so every genotype of the space is
-    equally likely wherever the edges of a node offer equally many operations. Fixed edges outrank
-    the others and keep their operation, as they do under `Magnitude`.
+    See `lnas.spaces.random_scores`. Fixed edges outrank the others and keep their operation, as
+    they do under `Magnitude`.
 
     Args:
         seed: Seed of the choice; the seed of the run counts too.
@@ -85,18 +84,13 @@ class RandomChoice(SelectionCriterion):
         self.seed = seed
 
     def scores(self, context: SelectionContext) -> dict[str, Tensor]:
-        """Return rank of the edge + a number in [0, 1) for the operation, scaled to [0, 1).
-
-        The rank of an edge does not depend on how many operations it offers or the rule excludes.
-        """
+        """Return scores under which each genotype is equally likely."""
         architecture = context.architecture
-        result = {}
-        for name, mask in architecture.mask().items():
-            numbers = generator(self.seed, context.seed, "random choice", name)
-            edges, operations = mask.shape
-            rank = 1 + torch.randperm(edges, generator=numbers).double()
-            preference = torch.rand(edges, operations, generator=numbers, dtype=torch.float64)
-            rank += edges * (architecture.fixed.get_buffer(name).cpu() >= 0)
-            scores = (rank[:, None] + preference) / (2 * edges + 1)
-            result[name] = scores.masked_fill(~mask.cpu(), -torch.inf)
-        return result
+        return {
+            name: random_scores(
+                mask,
+                generator(self.seed, context.seed, "random choice", name),
+                certain=architecture.fixed.get_buffer(name) >= 0,
+            )
+            for name, mask in architecture.mask().items()
+        }

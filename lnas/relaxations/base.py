@@ -139,9 +139,14 @@ class Relaxation(nn.Module, ABC):
 
     What a callback may anneal (temperature, stretch) is a buffer named in `annealable`, so that it
     is in checkpoints and on the right device.
+
+    Attributes:
+        opens_at_random: Gates are random numbers, and `probabilities` are those of a gate not being
+            0 (of `Concrete`: of its limit, the one-hot sample).
     """
 
     annealable: ClassVar[tuple[str, ...]] = ()
+    opens_at_random: bool = False
 
     needs_node_norm: ClassVar[bool] = False
     """Whether its gates let the sum of a node grow, so that the supernet must normalise it."""
@@ -168,6 +173,18 @@ class Relaxation(nn.Module, ABC):
     @abstractmethod
     def initial_logits(self, space: SearchSpace, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the logits at the start of a search, (edges, ops) per cell type."""
+
+    def bind(self, space: SearchSpace) -> None:
+        """Take what gates of this relaxation need of the space; called once, before all others."""
+
+    def constrain(self, logits: Mapping[str, Tensor]) -> None:
+        """Bring logits that an optimizer has moved back to where they may be, in place."""
+
+
+def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    """Return the very numbers of `hard` with the gradient of `soft`, both of one shape."""
+    # In this order the difference is exactly 0, and the sum exactly `hard`.
+    return hard.to(soft.dtype) + (soft - soft.detach())
 
 
 def normal_logits(

@@ -34,6 +34,7 @@ class Concrete(Relaxation):
     """
 
     annealable: ClassVar[tuple[str, ...]] = ("temperature",)
+    opens_at_random = True
     temperature: Tensor
 
     def __init__(self, temperature: float = 1.0, per_cell: bool = False) -> None:

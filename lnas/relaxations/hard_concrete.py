@@ -21,7 +21,12 @@ import torch
 from torch import Tensor
 
 from lnas.errors import InputError
-from lnas.relaxations.base import GateSample, Relaxation, normal_logits
+from lnas.relaxations.base import (
+    GateSample,
+    Relaxation,
+    normal_logits,
+    straight_through,
+)
 from lnas.relaxations.draw import Draw
 from lnas.relaxations.noise import logistic, uniform
 from lnas.spaces.base import SearchSpace
@@ -64,6 +69,7 @@ class HardConcrete(Relaxation):
             raise InputError(f"operation_dropout={operation_dropout} must lie in [0, 1).")
         self.low, self.high, self.clip = low, high, clip
         self.sampler, self.operation_dropout = sampler, operation_dropout
+        self.opens_at_random = clip  # without the clip no gate is ever 0
         self.register_buffer("temperature", torch.tensor(float(temperature), dtype=torch.float64))
 
     def forward(
@@ -76,8 +82,7 @@ class HardConcrete(Relaxation):
             value = self.gate(values, noise).masked_fill(~mask[name], 0.0)
             if self.sampler == "top2":
                 chosen = self._two(value.detach(), mask[name], draw, name)
-                value = chosen.to(value.dtype) - value.detach() + value
-                value = value.masked_fill(~mask[name], 0.0)
+                value = straight_through(chosen, value)
                 active[name] = chosen.cpu()
             gates[name] = value
         return GateSample(gates, active=active or None)

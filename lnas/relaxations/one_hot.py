@@ -15,7 +15,12 @@ import torch
 from torch import Tensor
 
 from lnas.errors import InputError
-from lnas.relaxations.base import GateSample, Relaxation, normal_logits
+from lnas.relaxations.base import (
+    GateSample,
+    Relaxation,
+    normal_logits,
+    straight_through,
+)
 from lnas.relaxations.concrete import concrete_log_gates
 from lnas.relaxations.draw import Draw
 from lnas.relaxations.noise import gumbel, uniform
@@ -36,6 +41,7 @@ class OneHot(Relaxation):
     """
 
     annealable: ClassVar[tuple[str, ...]] = ("temperature",)
+    opens_at_random = True
     temperature: Tensor
 
     def __init__(self, temperature: float = 10.0, estimator: Literal["gdas"] = "gdas") -> None:
@@ -58,8 +64,7 @@ class OneHot(Relaxation):
             soft = concrete_log_gates(values, noise, self.temperature, allowed).exp()
             chosen = torch.zeros_like(allowed).scatter_(1, soft.argmax(-1, keepdim=True), True)
             chosen &= allowed
-            value = chosen.to(soft.dtype) - soft.detach() + soft
-            gates[name] = value.masked_fill(~allowed, 0.0)
+            gates[name] = straight_through(chosen, soft)
             active[name] = chosen.cpu()
             probability = masked_softmax(values, allowed).masked_fill(~chosen, 1.0)
             log_probability[name] = probability.log().sum(-1)

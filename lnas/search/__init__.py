@@ -4,7 +4,7 @@ from lnas.search.callback import SearchCallback
 from lnas.search.module import SearchModule
 from lnas.search.second_order import SecondOrder
 from lnas.search.step import SearchStep
-from lnas.search.strategies import FirstOrder, Joint, SearchStrategy
+from lnas.search.strategies import FirstOrder, Joint, SearchStrategy, WeightsOnly
 
 __all__ = [
     "FirstOrder",
@@ -14,4 +14,5 @@ __all__ = [
     "SearchStep",
     "SearchStrategy",
     "SecondOrder",
+    "WeightsOnly",
 ]

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from lnas.derivation import magnitudes
 from lnas.errors import InputError
 from lnas.networks import build_small
+from lnas.search.callback import SearchCallback
 from lnas.search.streams import ArchitectureStream
 from lnas.tasks import Batch, Examples
 
@@ -131,6 +132,34 @@ def architecture_stream(module: "SearchModule") -> ArchitectureStream | None:
             "Joint."
         )
     return ArchitectureStream(datamodule.architecture_loader())
+
+
+def check_learning(module: "SearchModule") -> None:
+    """Refuse parts that would do nothing: what moves the architecture needs gates that follow it.
+
+    Raises:
+        InputError: Gates without a gradient meet a strategy that steps the architecture, or
+            callbacks about its steps meet one that takes none.
+    """
+    strategy, relaxation = (
+        type(p).__name__ for p in (module.strategy, module.architecture.relaxation)
+    )
+    if module.strategy.moves_architecture:
+        gates = module.sample("check").gates.values()
+        if not any(gate.requires_grad for gate in gates):
+            raise InputError(
+                f"The gates of {relaxation} do not depend on the logits, so that {strategy} has "
+                "nothing to learn; use WeightsOnly."
+            )
+        return
+    for part in module.search_callbacks():
+        if type(part).should_step_architecture is not SearchCallback.should_step_architecture or (
+            type(part).architecture_loss is not SearchCallback.architecture_loss
+        ):
+            raise InputError(
+                f"{type(part).__name__} acts on architecture steps and {strategy} takes none; "
+                "leave the callback out, or use FirstOrder."
+            )
 
 
 def held_out_loader(module: "SearchModule") -> Iterable[Batch]:

@@ -126,6 +126,7 @@ class SearchModule(LightningModule):
         if stage == "fit":
             checks.check_gates(self)
             self.stream = checks.architecture_stream(self)
+            checks.check_learning(self)
             checks.check_derivation(self)
 
     def configure_optimizers(self) -> list[Optimizer]:

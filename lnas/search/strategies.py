@@ -3,7 +3,7 @@
 Equations 3 and 4 of Liu et al., "DARTS", ICLR 2019, arXiv:1806.09055: the weights minimise
 the loss on the weights stream, the architecture that on the architecture stream. `FirstOrder` takes
 the weights as they are (xi = 0), `Joint` minimises one loss by both (SNAS, arXiv:1812.09926),
-`SecondOrder` (its own file) looks one step ahead.
+`SecondOrder` (its own file) looks one step ahead, `WeightsOnly` leaves the architecture alone.
 """
 
 from abc import ABC, abstractmethod
@@ -27,6 +27,9 @@ class SearchStrategy(ABC):
 
     reads_architecture_stream = True
     """Whether architecture steps read batches of their own."""
+
+    moves_architecture = True
+    """Whether it takes architecture steps at all."""
 
     scales_losses = False
     """Whether the strategy works with the loss scaling of Trainer(precision="16-mixed")."""
@@ -94,6 +97,20 @@ class Joint(SearchStrategy):
         propagate(module, loss, [*module.weight_parameters(), *module.architecture_parameters()])
         module.step_weights()
         module.step_architecture()
+
+
+@final
+class WeightsOnly(SearchStrategy):
+    """The weights alone: the architecture stays as it starts, or is drawn (`RandomCell`)."""
+
+    reads_architecture_stream = False
+    moves_architecture = False
+    scales_losses = True
+
+    def step(self, module: "SearchModule", batch: Batch, step: SearchStep) -> None:
+        """Run the weight step."""
+        step.architecture_stepped = False
+        weight_step(module, batch, step)
 
 
 def weight_step(module: "SearchModule", batch: Batch, step: SearchStep) -> None:

@@ -47,6 +47,7 @@ class Architecture(nn.Module):
         super().__init__()
         self.space = space
         self.relaxation = relaxation
+        relaxation.bind(space)
         self.logits = nn.ParameterDict(
             relaxation.initial_logits(space, generator(seed, "logits", space.name))
         )
@@ -174,11 +175,13 @@ class Architecture(nn.Module):
 
     @torch.no_grad()
     def hold(self) -> None:
-        """Put the logits that nothing depends on back to 0; call it after each optimizer step.
+        """Put logits back to where they belong; call it after each optimizer step.
 
-        These are the fixed rows, the closed entries and the operations that an edge does not offer,
-        and the logits of edges without an open operation.
+        Those that nothing depends on are 0: fixed rows, closed entries, operations that an edge
+        does not offer, and the logits of edges without an open operation. The relaxation may
+        constrain the others.
         """
+        self.relaxation.constrain(dict(self.logits.items()))
         for name, mask in self.mask().items():
             free = mask & (self.fixed.get_buffer(name)[:, None] < 0)
             self.logits[name].masked_fill_(~free, 0.0)
@@ -188,7 +191,9 @@ class Architecture(nn.Module):
     def host_masks(self) -> dict[str, Tensor]:
         """Return `mask()` in host memory; a device is read once after each decision."""
         if self._host_masks is None:
-            self._host_masks = {name: mask.cpu() for name, mask in self.mask().items()}
+            masks = self.mask()
+            self._host_masks = {name: mask.cpu() for name, mask in masks.items()}
+            self._host_fixed = {n: self.fixed.get_buffer(n)[:, None].cpu() >= 0 for n in masks}
         return self._host_masks
 
     def _forget(self) -> None:
@@ -200,10 +205,13 @@ class Architecture(nn.Module):
         sample.gates = {name: self._decided(name, gates) for name, gates in drawn.gates.items()}
         active = dict(drawn.active or {})
         for name, mask in self.host_masks().items():
-            if not torch.equal(mask, self.space.candidates(name)):
-                active[name] = active[name] & mask if name in active else mask
-                if sample.gates[name].dim() > 2 and active[name].dim() == 2:
-                    active[name] = active[name].expand(sample.gates[name].shape)
+            fixed = self._host_fixed[name]
+            if torch.equal(mask, self.space.candidates(name)) and not fixed.any():
+                continue
+            # What is fixed runs, whatever the relaxation has drawn.
+            active[name] = (active[name] | fixed) & mask if name in active else mask
+            if sample.gates[name].dim() > 2 and active[name].dim() == 2:
+                active[name] = active[name].expand(sample.gates[name].shape)
         sample.active = active or None
         if self.edge_logits:
             sample.edges = self.edge_weights()

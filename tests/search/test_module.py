@@ -6,11 +6,19 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule
 
+from lnas.callbacks import ConstantSchedule, Proximity
 from lnas.data import FakeImages
 from lnas.errors import InputError, NonFiniteError
-from lnas.relaxations import ClippedReLU, Concrete, Softmax
+from lnas.relaxations import ClippedReLU, Concrete, RandomCell, Softmax
 from lnas.schedules import Constant, Linear
-from lnas.search import FirstOrder, Joint, SearchCallback, SearchModule, SecondOrder
+from lnas.search import (
+    FirstOrder,
+    Joint,
+    SearchCallback,
+    SearchModule,
+    SecondOrder,
+    WeightsOnly,
+)
 from lnas.spaces import DartsSpace, NasBench201Space
 from lnas.supernet import ConvolutionalSupernet, NasBench201Supernet
 from lnas.tasks import ImageClassification
@@ -395,3 +403,46 @@ def test_the_seam_is_not_lightnings_own(tiny):
     assert not hasattr(LightningModule, "should_step_architecture")
     assert Seen().term == "seen"
     assert FakeImages is type(tiny.data())
+
+
+def test_the_weights_alone_move_under_weights_only(tiny, tmp_path):
+    single = tiny.data(architecture_fraction=0)
+    module = tiny.module(strategy=WeightsOnly())
+    start = {name: value.clone() for name, value in module.state_dict().items()}
+    tiny.trainer(tmp_path).fit(module, datamodule=single)
+    same = {name for name, value in module.state_dict().items() if torch.equal(value, start[name])}
+    weights = {name for name, _ in module.named_parameters() if name.startswith("supernet")}
+    assert "architecture.logits.cell" in same
+    # Convolutions in front of a normalisation have a bias without effect.
+    assert not [name for name in weights & same if "bias" not in name]
+    assert (module.steps, module.architecture_steps) == (20, 0)
+
+
+def test_a_random_cell_trains_only_the_weights_of_its_operations(tiny, tmp_path):
+    class Cells(SearchCallback):
+        def on_weight_gradients(self, module, step):
+            active = step.sample.active["cell"]
+            for cell in module.supernet.cells[::2]:
+                for row, edge in enumerate(module.space.edges):
+                    for name, operation in cell.edges[edge.name].items():
+                        ran = active[row, module.space.operations.index(name)]
+                        found = [p.grad is not None for p in operation.parameters()]
+                        assert all(found) if ran else not any(found)
+                        seen.add((bool(ran), bool(found)))
+
+    seen = set()
+    options = {"relaxation": RandomCell(), "strategy": WeightsOnly()}
+    tiny.fit(tmp_path, [Cells()], **options)
+    assert seen == {(True, True), (False, True), (True, False), (False, False)}
+
+
+@pytest.mark.parametrize("strategy", [FirstOrder(), SecondOrder(), Joint()])
+def test_gates_that_nothing_can_move_are_refused_where_they_should_learn(tiny, tmp_path, strategy):
+    with pytest.raises(InputError, match=r"gates of RandomCell do not depend.*use WeightsOnly"):
+        tiny.fit(tmp_path, relaxation=RandomCell(), strategy=strategy)
+
+
+@pytest.mark.parametrize("part", [ConstantSchedule(2), Proximity()])
+def test_callbacks_without_an_effect_are_refused(tiny, tmp_path, part):
+    with pytest.raises(InputError, match=f"{type(part).__name__} acts on architecture steps"):
+        tiny.fit(tmp_path, [part], strategy=WeightsOnly())
