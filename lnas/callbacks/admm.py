@@ -15,7 +15,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lnas.callbacks.requirements import require_soft_gates
 from lnas.errors import InputError
+from lnas.relaxations import ClippedReLU, Softmax
 from lnas.search import SearchCallback, SearchModule, SearchStep
 
 
@@ -48,6 +50,18 @@ class ADMM(SearchCallback):
         self.steps = 0
         self.targets: dict[str, Tensor] = {}
         self.duals: dict[str, Tensor] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse gates that are discrete already, and the released variant on other gates."""
+        assert isinstance(pl_module, SearchModule)
+        require_soft_gates(self, pl_module)
+        relaxation = pl_module.architecture.relaxation
+        if self.variant == "code" and not isinstance(relaxation, Softmax | ClippedReLU):
+            raise InputError(
+                "ADMM(variant='code') takes logits for gates, as was released for Softmax and "
+                f"ClippedReLU, and has no meaning for {type(relaxation).__name__}; use "
+                "variant='activated'."
+            )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with z at the present point and u = 0, unless a checkpoint brought them."""

@@ -13,7 +13,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lnas.callbacks.requirements import require_openings
 from lnas.errors import InputError
+from lnas.schedules import Constant, Schedule
 from lnas.search import SearchCallback, SearchModule, SearchStep
 
 
@@ -27,9 +29,10 @@ class GroupPenalty(SearchCallback):
             that no other group names; by default "skip" holds skip_connect, "nonskip" the rest.
         hinge: A group's mean counts only as far as it exceeds this probability.
         sampled: Average over the operations that the sample ran, not over all.
+        ramp: Schedule of search progress that scales the weights; 1 throughout by default.
 
     Raises:
-        InputError: Groups and weights do not fit each other or the space.
+        InputError: Groups and weights do not fit each other, the space or the relaxation.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class GroupPenalty(SearchCallback):
         groups: dict[str, list[str]] | None = None,
         hinge: float = 0.0,
         sampled: bool = False,
+        ramp: Schedule | None = None,
     ) -> None:
         self.weights = {"skip": 0.01, "nonskip": 0.005} if weights is None else weights
         self.groups = {"skip": ["skip_connect"]} if groups is None else groups
@@ -49,22 +53,19 @@ class GroupPenalty(SearchCallback):
                 "without names: it gets all other operations."
             )
         self.hinge, self.sampled = hinge, sampled
+        self.ramp = Constant(1.0) if ramp is None else ramp
         self.columns: dict[str, list[int]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the columns of the groups in the space."""
         assert isinstance(pl_module, SearchModule)
+        require_openings(self, pl_module, self.sampled)
         self.columns = group_columns(pl_module.space.operations, self.groups, list(self.weights))
 
     def architecture_loss(self, module: SearchModule, step: SearchStep) -> Tensor:
         """Return the sum over groups of weight * max(mean activation probability - hinge, 0)."""
         opened = module.architecture.probabilities()
         active = step.sample.active if self.sampled and step.sample is not None else None
-        if self.sampled and active is None:
-            raise InputError(
-                "GroupPenalty(sampled=True) needs a relaxation that runs only some operations; "
-                "use HardConcrete(sampler='top2'), or sampled=False."
-            )
         allowed = module.architecture.mask() if active is None else active
         total = torch.zeros((), device=next(iter(opened.values())).device)
         for group, columns in self.columns.items():
@@ -74,7 +75,7 @@ class GroupPenalty(SearchCallback):
             ]
             excess = torch.stack(means).mean() - self.hinge
             total = total + self.weights[group] * (excess.clamp(min=0) if self.hinge else excess)
-        return total
+        return self.ramp(step.progress) * total
 
 
 def group_columns(

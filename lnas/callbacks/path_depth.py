@@ -15,7 +15,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lnas.callbacks.requirements import require_openings
 from lnas.errors import InputError
+from lnas.schedules import Constant, Schedule
 from lnas.search import SearchCallback, SearchModule, SearchStep
 
 WITHOUT_PARAMETERS = {"none", "skip_connect", "avg_pool_3x3", "max_pool_3x3", "noise"}
@@ -30,9 +32,10 @@ class PathDepth(SearchCallback):
         operations: Parameterised operations; None: all but none, skip, pools and noise.
         reduce: How the operations of an edge are combined, "mean" or "sum".
         sampled: Look only at the operations that the sample ran.
+        ramp: Schedule of search progress that scales the weight; 1 throughout by default.
 
     Raises:
-        InputError: The space offers none of the operations.
+        InputError: The space offers none of the operations, or the gates do not open by chance.
     """
 
     def __init__(
@@ -41,15 +44,18 @@ class PathDepth(SearchCallback):
         operations: list[str] | None = None,
         reduce: Literal["mean", "sum"] = "mean",
         sampled: bool = False,
+        ramp: Schedule | None = None,
     ) -> None:
         self.weight, self.operations, self.sampled = weight, operations, sampled
         self.reduce: Literal["mean", "sum"] = reduce
+        self.ramp = Constant(1.0) if ramp is None else ramp
         self.rows: list[int] = []
         self.columns: list[int] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the edges between neighbouring nodes and the parameterised operations."""
         assert isinstance(pl_module, SearchModule)
+        require_openings(self, pl_module, self.sampled)
         space = pl_module.space
         self.rows = [row for row, edge in enumerate(space.edges) if edge.source == edge.target - 1]
         wanted = self.operations or [o for o in space.operations if o not in WITHOUT_PARAMETERS]
@@ -64,11 +70,6 @@ class PathDepth(SearchCallback):
         """Return minus the weight times the mean over cell types of the path's probability."""
         opened = module.architecture.probabilities()
         active = step.sample.active if self.sampled and step.sample is not None else None
-        if self.sampled and active is None:
-            raise InputError(
-                "PathDepth(sampled=True) needs a relaxation that runs only some operations; "
-                "use HardConcrete(sampler='top2'), or sampled=False."
-            )
         paths = [
             path_probability(
                 values[self.rows][:, self.columns],
@@ -77,7 +78,7 @@ class PathDepth(SearchCallback):
             )
             for name, values in opened.items()
         ]
-        return -self.weight * torch.stack(paths).mean()
+        return -self.ramp(step.progress) * self.weight * torch.stack(paths).mean()
 
 
 def path_probability(

@@ -7,8 +7,10 @@ squared and is summed over cell types. `squared=True` gives the usual proximal f
 from typing import final
 
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lnas.callbacks.requirements import require_soft_gates
 from lnas.derivation import magnitudes
 from lnas.schedules import Linear, Schedule
 from lnas.search import SearchCallback, SearchModule, SearchStep
@@ -29,6 +31,11 @@ class Proximity(SearchCallback):
     ) -> None:
         self.weight, self.squared = weight, squared
         self.ramp = Linear(0.0, 1.0) if ramp is None else ramp
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse gates that are discrete already."""
+        assert isinstance(pl_module, SearchModule)
+        require_soft_gates(self, pl_module)
 
     def architecture_loss(self, module: SearchModule, step: SearchStep) -> Tensor:
         """Return the penalty, a scalar that is zero exactly when all gates are one-hot."""

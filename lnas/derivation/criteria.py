@@ -48,7 +48,7 @@ class SelectionCriterion(ABC):
 
 @final
 class Magnitude(SelectionCriterion):
-    """The noise-free gates themselves, as in DARTS (arXiv:1806.09055, section 2.4)."""
+    """The strength of the gates, as in DARTS (arXiv:1806.09055, section 2.4)."""
 
     def scores(self, context: SelectionContext) -> dict[str, Tensor]:
         """Return the magnitudes of the architecture."""
@@ -57,14 +57,15 @@ class Magnitude(SelectionCriterion):
 
 @torch.no_grad()
 def magnitudes(architecture: Architecture) -> dict[str, Tensor]:
-    """Return the noise-free gates of what is open and -inf elsewhere, (edges, ops) per cell type.
+    """Return the magnitudes of what is open and -inf elsewhere, (edges, ops) per cell type.
 
-    With edge normalisation they are multiplied by the edge's weight, as in PC-DARTS
-    (arXiv:1907.05737). `space.derive` of them is the cell that a search would give now.
+    The relaxation says what they are, most often the noise-free gates. With edge normalisation they
+    are multiplied by the edge's weight, as in PC-DARTS (arXiv:1907.05737). `space.derive` of them
+    is the cell that a search would give now.
     """
     mask, edges, result = architecture.mask(), architecture.edge_weights(), {}
-    for name, gates in architecture.probabilities().items():
-        weighed = gates * edges[name][:, None] if name in edges else gates
+    for name, values in architecture.magnitudes().items():
+        weighed = values * edges[name][:, None] if name in edges else values
         result[name] = weighed.masked_fill(~mask[name], -torch.inf)
     return result
 

@@ -1,7 +1,7 @@
-"""What stands outside the searched cells: the stem and the residual reduction of NAS-Bench-201.
+"""What stands outside the searched cells: the stem, the head, the residual reduction.
 
 The stem is that of DARTS (arXiv:1806.09055) and NAS-Bench-201 (Dong, Yang, arXiv:2001.00326), the
-residual block that of the latter, both as released.
+head and the residual block those of the latter, all as released.
 """
 
 from torch import Tensor, nn
@@ -27,6 +27,22 @@ class Stem(nn.Module):
         """Apply, (N, inputs, H, W) -> (N, outputs, H, W)."""
         output: Tensor = self.bn(self.conv(x))
         return output
+
+
+class Head(nn.Module):
+    """The last normalisation, ReLU, mean over the image.
+
+    Args:
+        channels: Number of channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bn = BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features, (N, C)."""
+        return functional.relu(self.bn(x)).mean((2, 3))
 
 
 class ResidualReduction(nn.Module):

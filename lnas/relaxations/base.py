@@ -170,6 +170,15 @@ class Relaxation(nn.Module, ABC):
     ) -> dict[str, Tensor]:
         """Return noise-free gates, (edges, ops) per cell type: to derive, regularise and log."""
 
+    def magnitudes(
+        self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return the strength of each operation when a cell is derived, (edges, ops) per cell type.
+
+        These are the noise-free gates, unless the method derives by something else.
+        """
+        return self.probabilities(logits, mask)
+
     @abstractmethod
     def initial_logits(self, space: SearchSpace, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the logits at the start of a search, (edges, ops) per cell type."""

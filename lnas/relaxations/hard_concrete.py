@@ -29,6 +29,7 @@ from lnas.relaxations.base import (
 )
 from lnas.relaxations.draw import Draw
 from lnas.relaxations.noise import logistic, uniform
+from lnas.relaxations.softmax import masked_softmax
 from lnas.spaces.base import SearchSpace
 
 
@@ -112,6 +113,12 @@ class HardConcrete(Relaxation):
             name: self.probability_open(values).masked_fill(~mask[name], 0.0)
             for name, values in logits.items()
         }
+
+    def magnitudes(
+        self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return the softmax of the logits over each edge, by which PR-DARTS derives."""
+        return {name: masked_softmax(values, mask[name]) for name, values in logits.items()}
 
     def initial_logits(self, space: SearchSpace, generator: torch.Generator) -> dict[str, Tensor]:
         """Return 1e-3 times standard normal numbers, (edges, ops) per cell type."""

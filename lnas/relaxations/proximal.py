@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lnas.relaxations.base import GateSample, Relaxation, straight_through
 from lnas.relaxations.draw import Draw
+from lnas.relaxations.softmax import masked_softmax
 from lnas.spaces.base import SearchSpace
 
 
@@ -55,6 +56,12 @@ class Proximal(Relaxation):
             for name, values in logits.items()
         }
         return self.space.project(scores)
+
+    def magnitudes(
+        self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return the softmax of the logits over each edge, by which NASP derives."""
+        return {name: masked_softmax(values, mask[name]) for name, values in logits.items()}
 
     def initial_logits(self, space: SearchSpace, generator: torch.Generator) -> dict[str, Tensor]:
         """Return 0.5 everywhere, (edges, ops) per cell type."""

@@ -177,7 +177,7 @@ class SearchSpace(ABC):  # noqa: B024 - spaces differ in their data, not in meth
                 raise InputError(
                     f"{kind} of the genotype has {len(cell)} nodes; the space has {self.nodes}."
                 )
-            taken = set()
+            taken: set[tuple[int, str]] = set()
             for node, source, name in genotype.edges(kind):
                 row = self.edges.index(Edge(node, source))
                 offers = self._offers(kind, row)
@@ -186,12 +186,13 @@ class SearchSpace(ABC):  # noqa: B024 - spaces differ in their data, not in meth
                         f"{kind}, node {node}: {name} from state {source} is not offered; "
                         f"this edge offers {', '.join(offers)}."
                     )
-                if row in taken:
+                key = (row, name if self.rule.parallel else "")
+                if key in taken:
                     raise InputError(
                         f"{kind}, node {node} reads state {source} twice; "
                         "an edge of a supernet carries one operation."
                     )
-                taken.add(row)
+                taken.add(key)
 
     def _offers(self, cell_type: str, row: int) -> list[str]:
         flags = self._candidates[cell_type][row].tolist()

@@ -13,7 +13,13 @@ from lnas.errors import InputError
 
 
 class DerivationRule(ABC):
-    """Chooses operations from the scores of the edges that enter one node."""
+    """Chooses operations from the scores of the edges that enter one node.
+
+    Attributes:
+        parallel: One edge may carry several operations.
+    """
+
+    parallel = False
 
     @abstractmethod
     def choose(
@@ -35,22 +41,37 @@ class StrongestInputs(DerivationRule):
     Args:
         inputs: Number of edges that a node keeps (fewer where fewer offer an operation).
         exclude: Operations that are never chosen.
+        unique_sources: Keep edges with their best operation; False keeps the best operations of
+            all edges together, several of one edge if need be, as PR-DARTS was released.
 
     Raises:
         InputError: `inputs` is not positive.
     """
 
-    def __init__(self, inputs: int = 2, exclude: Sequence[str] = ("none",)) -> None:
+    def __init__(
+        self,
+        inputs: int = 2,
+        exclude: Sequence[str] = ("none",),
+        unique_sources: bool = True,
+    ) -> None:
         if inputs < 1:
             raise InputError(f"StrongestInputs(inputs={inputs}) keeps no edge; use 1 or more.")
         self.inputs, self.exclude = inputs, tuple(exclude)
+        self.parallel = not unique_sources
 
     def choose(
         self, scores: Sequence[Sequence[float]], operations: Sequence[str]
     ) -> list[tuple[int, int]]:
-        """Return the strongest edges, strongest first."""
-        best = [_best(row, operations, self.exclude) for row in scores]
-        found = [(edge, column) for edge, column in enumerate(best) if column is not None]
+        """Return the strongest edges, or operations, strongest first."""
+        if self.parallel:
+            found = [
+                (edge, column)
+                for edge, row in enumerate(scores)
+                for column in _allowed(row, operations, self.exclude)
+            ]
+        else:
+            best = [_best(row, operations, self.exclude) for row in scores]
+            found = [(edge, column) for edge, column in enumerate(best) if column is not None]
         # The sort is stable: the lower source wins a tie.
         found.sort(key=lambda place: -scores[place[0]][place[1]])
         return found[: self.inputs]
@@ -74,10 +95,14 @@ class EveryEdge(DerivationRule):
         return [(edge, column) for edge, column in enumerate(best) if column is not None]
 
 
-def _best(row: Sequence[float], operations: Sequence[str], exclude: Sequence[str]) -> int | None:
-    allowed = [
+def _allowed(row: Sequence[float], operations: Sequence[str], exclude: Sequence[str]) -> list[int]:
+    return [
         column
         for column, name in enumerate(operations)
         if name not in exclude and row[column] > -float("inf")
     ]
+
+
+def _best(row: Sequence[float], operations: Sequence[str], exclude: Sequence[str]) -> int | None:
+    allowed = _allowed(row, operations, exclude)
     return max(allowed, key=lambda column: row[column], default=None)

@@ -91,6 +91,11 @@ class Architecture(nn.Module):
         values = self.relaxation.probabilities(dict(self.logits.items()), self.mask())
         return {name: self._decided(name, gates) for name, gates in values.items()}
 
+    def magnitudes(self) -> dict[str, Tensor]:
+        """Return the strength of each operation when a cell is derived, (edges, ops) per type."""
+        values = self.relaxation.magnitudes(dict(self.logits.items()), self.mask())
+        return {name: self._decided(name, strength) for name, strength in values.items()}
+
     def edge_weights(self) -> dict[str, Tensor]:
         """Return the share of each edge among those that enter its node, (edges,) per cell type.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lnas.errors import InputError
 from lnas.operations.reduction import HalvingPreprocess, Preprocess
-from lnas.operations.skeleton import Stem
+from lnas.operations.skeleton import Head, Stem
 from lnas.relaxations import CellGates, GateSample
 from lnas.spaces import SearchSpace
 from lnas.supernet.base import Path, Supernet
@@ -77,6 +77,8 @@ class ConvolutionalSupernet(Supernet):
         reductions: Place the reduction cells; without them all cells are normal and the image is
             never halved, as in studies of wiring.
         classifier_bias: The classifier adds a bias.
+        head_norm: Normalise and rectify what the last cell gives before the mean over the image, as
+            PR-DARTS does; DARTS does not.
         **options: What every supernet can have beside the operations; see `Supernet`.
 
     Raises:
@@ -93,6 +95,7 @@ class ConvolutionalSupernet(Supernet):
         image_channels: int = 3,
         reductions: bool = True,
         classifier_bias: bool = True,
+        head_norm: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(space, **options)
@@ -125,6 +128,7 @@ class ConvolutionalSupernet(Supernet):
             self.cell_types_of_cells.append(cell_type)
             far, near, after_reduction = near, space.nodes * channels, reduction
         self.halvings = self.cell_types_of_cells.count("reduce")
+        self.head = Head(near) if head_norm else None
         self.classifier = nn.Linear(near, num_classes, bias=classifier_bias)
 
     def forward(
@@ -141,4 +145,5 @@ class ConvolutionalSupernet(Supernet):
             position = types[:index].count(cell_type)
             cell_gates = self._cell_gates(gates, cell_type, position, inputs)
             far, near = near, cell(far, near, cell_gates, self.path)
-        return Output(self.classifier(near.mean((2, 3))))
+        features = near.mean((2, 3)) if self.head is None else self.head(near)
+        return Output(self.classifier(features))

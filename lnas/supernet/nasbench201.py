@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lnas.errors import InputError
-from lnas.operations import BatchNorm2d
-from lnas.operations.skeleton import ResidualReduction, Stem
+from lnas.operations.skeleton import Head, ResidualReduction, Stem
 from lnas.relaxations import CellGates, GateSample
 from lnas.spaces import SearchSpace
 from lnas.supernet.base import Path, Supernet
@@ -59,22 +57,6 @@ class ResidualCell(nn.Module):
         """Return (N, outputs, H / 2, W / 2)."""
         output: Tensor = self.residual(x)
         return output
-
-
-class Head(nn.Module):
-    """The last normalisation, ReLU, mean over the image.
-
-    Args:
-        channels: Number of channels.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.bn = BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features, (N, C)."""
-        return functional.relu(self.bn(x)).mean((2, 3))
 
 
 class NasBench201Supernet(Supernet):

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from lnas.derivation import Magnitude, RandomChoice, SelectionContext
-from lnas.relaxations import ClippedReLU, Softmax
-from lnas.spaces import DartsSpace, NasBench201Space
+from lnas.genotype import Genotype
+from lnas.relaxations import ClippedReLU, HardConcrete, Softmax
+from lnas.spaces import DartsSpace, NasBench201Space, StrongestInputs
 from lnas.supernet import Architecture
 
 THREE = ("none", "skip_connect", "sep_conv_3x3")
@@ -56,6 +57,27 @@ def test_magnitude_never_chooses_what_is_closed_and_always_what_is_fixed():
         "avg_pool_3x3",
         "dil_conv_3x3",
     }
+
+
+def test_pr_darts_derives_the_released_genotype_by_the_softmax_of_its_logits(golden):
+    stored, setting = golden("pr_darts").data, golden("pr_darts").setting
+    rule = StrongestInputs(unique_sources=False)
+    space = DartsSpace(operations=setting["operations"], rule=rule)
+    architecture = Architecture(space, HardConcrete()).double()
+    expected = {}
+    for name in ("normal", "reduce"):
+        architecture.logits[name].data.copy_(stored[f"beta_{name}"])
+        pairs = [str(text).split("~") for text in stored[f"genotype_{name}"]]
+        picks = [(operation, int(source)) for operation, source in pairs]
+        expected[name] = [picks[start : start + 2] for start in range(0, 8, 2)]
+    assert any(a[1] == b[1] for nodes in expected.values() for a, b in nodes)  # the quirk is there
+    context = SelectionContext(architecture)
+    found = space.derive(Magnitude().scores(context))
+    assert found == Genotype("darts", expected)
+    space.validate(found)
+    assert all(table.sum() == 8 for table in space.one_hot(found).values())
+    # The gates themselves are not normalised over the operations of an edge, and give another cell.
+    assert space.derive(architecture.probabilities()) != found
 
 
 def test_random_choice_is_uniform_over_pairs_of_inputs_and_their_operations():

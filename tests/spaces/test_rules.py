@@ -36,6 +36,15 @@ def test_every_edge_takes_its_best_operation_none_included():
     assert EveryEdge().choose(scores, OPERATIONS) == [(0, 0), (1, 2)]
 
 
+def test_operations_of_one_edge_may_win_together_if_sources_need_not_differ():
+    scores = [[0.9, 0.1, 0.0], [0.0, 0.7, 0.8], [0.3, 0.5, 0.7]]
+    rule = StrongestInputs(unique_sources=False)
+    assert rule.choose(scores, OPERATIONS) == [(1, 2), (1, 1)]  # the lower source wins the tie
+    assert StrongestInputs().choose(scores, OPERATIONS) == [(1, 2), (2, 2)]
+    assert rule.parallel
+    assert not StrongestInputs().parallel
+
+
 def test_rule_that_keeps_nothing_is_refused():
     with pytest.raises(InputError, match="inputs=0"):
         StrongestInputs(0)

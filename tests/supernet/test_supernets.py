@@ -48,6 +48,35 @@ def test_each_cell_reads_its_own_gates(path):
             assert not torch.allclose(outputs[first], outputs[second])
 
 
+def test_the_supernet_of_pr_darts_has_the_released_size_and_shape():
+    # Six cells [C, C, 2C, 2C, 4C, 4C] of which the third and fifth reduce; 224 logits are counted.
+    space = DartsSpace()
+    net = ConvolutionalSupernet(space, channels=16, layers=6, head_norm=True)
+    logits = sum(len(space.edges) * len(space.operations) for _ in space.cell_types)
+    assert sum(p.numel() for p in net.parameters()) + logits == 1_323_226
+    assert logits == 224
+    types = net.cell_types_of_cells
+    assert [index for index, kind in enumerate(types) if kind == "reduce"] == [2, 4]
+    assert net.classifier.in_features == 256
+    path = [space.edge_row(f"{node}_{node - 1}") for node in range(2, 6)]
+    assert path == [1, 4, 8, 13]
+    small = ConvolutionalSupernet(space, channels=2, layers=6, head_norm=True)
+    assert small(torch.randn(3, 3, 8, 8), uniform(small)).logits.shape == (3, 10)
+
+
+def test_the_head_normalises_and_rectifies_before_the_mean():
+    net = ConvolutionalSupernet(DartsSpace(nodes=2), channels=4, layers=3, head_norm=True)
+    plain = ConvolutionalSupernet(DartsSpace(nodes=2), channels=4, layers=3)
+    plain.load_state_dict({k: v for k, v in net.state_dict().items() if not k.startswith("head")})
+    plain.classifier = net.classifier = torch.nn.Identity()
+    maps = []
+    plain.cells[-1].register_forward_hook(lambda cell, inputs, output: maps.append(output))
+    images = torch.randn(4, 3, 8, 8)
+    plain(images, uniform(plain))
+    expected = torch.nn.BatchNorm2d(32)(maps[0]).relu().mean((2, 3))
+    torch.testing.assert_close(net(images, uniform(net)).logits, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("path", ["fused", "reference"])
 def test_a_network_without_any_operation_returns_the_classifiers_bias(path):
     net = ConvolutionalSupernet(DartsSpace(nodes=2), channels=4, layers=3)
