@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lnas.callbacks import architecture_pictures, derive_genotype
 from lnas.loggers import read_rows
 from lnas.runs.training import evaluate, prepare, search, settings_of
 from lnas.schedules import Cosine, Exponential, Linear
@@ -66,12 +67,17 @@ def test_a_config_says_what_it_is_in_at_most_40_lines(path):
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("search/*.yaml")), ids=ids)
-def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path):
+def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path, monkeypatch):
+    if path.stem != "darts":  # the pictures of one search will do: they take longer than it
+        monkeypatch.setattr(architecture_pictures, "draw_gates", lambda *things: None)
+        monkeypatch.setattr(architecture_pictures, "draw_glance", lambda *things: None)
+        monkeypatch.setattr(derive_genotype, "draw_genotype", lambda *things: None)
     # An architecture step must fall into two epochs of two batches.
     often = [] if path.stem != "darts_cs10" else ["--trainer.limit_train_batches=10"]
     # At the papers' rates a float32 entropy does not see the first steps.
     stream = ["--model.architecture_optimizer.init_args.lr=0.1"]
-    options = [*shrunk(path, "supernet"), *FAKE, *often, *stream, "--trainer.log_every_n_steps=1"]
+    options = [*shrunk(path, "supernet"), *FAKE, "--data.shape=[3,8,8]", *often, *stream]
+    options.append("--trainer.log_every_n_steps=1")
     short = tmp_path / path.name  # two epochs are too few to wait in
     short.write_text(
         re.sub(r"(callbacks.Warmup\n\s*init_args: {epochs): \d+", r"\1: 0", path.read_text())
@@ -109,6 +115,42 @@ def test_a_data_config_goes_with_searches_and_evaluations(path):
     found = settings_of("evaluate", given)["data"]
     assert found["class_path"] == text["class_path"]
     assert (found["init_args"].get("split_seed") is None) == ("CIFAR" in text["class_path"])
+
+
+@pytest.mark.parametrize("data", ["cifar10", "digits"])
+def test_a_method_keeps_its_batch_size_whatever_the_data(data):
+    def batch_size(*given):
+        return settings_of("search", list(given))["data"]["init_args"]["batch_size"]
+
+    for configs in (["pr_darts", data], [data, "pr_darts"]):
+        assert batch_size(*(word for name in configs for word in ("--config", name))) == 250
+    assert batch_size("--config", "darts", "--config", data) == 64
+    assert batch_size("--config", "pr_darts", "--config", data, "--data.batch_size=8") == 8
+
+
+def test_pr_darts_has_the_released_size_and_temperatures(tmp_path):
+    options = ["--data=lnas.data.FakeImages", "--data.images=1000", "--data.num_classes=10"]
+    options.append(f"--run.folder={tmp_path / 'run'}")
+    cli = _prepare("search", ["--config", "pr_darts", *options])
+    parameters = sum(p.numel() for p in cli.model.parameters())
+    assert parameters == 1_323_226  # 224 of them logits
+    anneal = cli.settings["trainer"]["callbacks"][0]["init_args"]
+    line = Linear(**anneal["schedule"]["init_args"])
+    assert (cli.settings["trainer"]["max_epochs"], anneal["reach"]) == (200, "both")
+    assert [line(epoch / 199) for epoch in (0, 199)] == pytest.approx([1.0, 0.1])
+
+
+def test_gdas_cools_as_released():  # 10 -> 0.1 over 250 epochs
+    found = settings_of("search", ["--config", "gdas"])["trainer"]
+    anneal = found["callbacks"][0]["init_args"]
+    assert (found["max_epochs"], anneal["reach"], anneal["attribute"]) == (
+        250,
+        "both",
+        "temperature",
+    )
+    line = Linear(**anneal["schedule"]["init_args"])
+    values = [line(epoch / 249) for epoch in (0, 125, 249)]
+    assert values == pytest.approx([10.0, 5.0301, 0.1], abs=1e-4)
 
 
 def test_searches_and_evaluations_have_the_papers_settings():
