@@ -20,6 +20,7 @@ from lnas.callbacks.prune_closed import PruneClosed
 from lnas.callbacks.resource_cost import ResourceCost
 from lnas.callbacks.run_card import RunCard
 from lnas.callbacks.warmup import Warmup
+from lnas.callbacks.zero_one_loss import ZeroOneLoss
 
 __all__ = [
     "ADMM",
@@ -42,4 +43,5 @@ __all__ = [
     "ResourceCost",
     "RunCard",
     "Warmup",
+    "ZeroOneLoss",
 ]

@@ -4,9 +4,10 @@ from lnas.spaces.base import Edge, SearchSpace
 from lnas.spaces.darts import DartsSpace
 from lnas.spaces.nasbench201 import NasBench201Space
 from lnas.spaces.recurrent import RecurrentSpace
-from lnas.spaces.rules import DerivationRule, EveryEdge, StrongestInputs
+from lnas.spaces.rules import AboveThreshold, DerivationRule, EveryEdge, StrongestInputs
 
 __all__ = [
+    "AboveThreshold",
     "DartsSpace",
     "DerivationRule",
     "Edge",

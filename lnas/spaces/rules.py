@@ -3,7 +3,8 @@
 `StrongestInputs` is section 2.4 of Liu, Simonyan and Yang, "DARTS", arXiv:1806.09055, ties as in
 the released code: on equal strength the lower source and the lower operation win. `EveryEdge` is
 the rule of NAS-Bench-201 (Dong and Yang, arXiv:2001.00326) and SNAS (Xie et al.,
-arXiv:1812.09926): the best operation of every edge, *none* included.
+arXiv:1812.09926): the best operation of every edge, *none* included. `AboveThreshold` is that of
+FairDARTS (Chu et al., arXiv:1911.12126), whose nodes may have fewer inputs, or none.
 """
 
 from abc import ABC, abstractmethod
@@ -75,6 +76,31 @@ class StrongestInputs(DerivationRule):
         # The sort is stable: the lower source wins a tie.
         found.sort(key=lambda place: -scores[place[0]][place[1]])
         return found[: self.inputs]
+
+
+class AboveThreshold(DerivationRule):
+    """The strongest edges of each node whose best operation reaches a threshold.
+
+    Args:
+        threshold: Smallest score of an operation that is kept; 0.85 in FairDARTS.
+        inputs: Number of edges that a node keeps at most.
+        exclude: Operations that are never chosen.
+
+    Raises:
+        InputError: `inputs` is not positive.
+    """
+
+    def __init__(
+        self, threshold: float = 0.85, inputs: int = 2, exclude: Sequence[str] = ("none",)
+    ) -> None:
+        self.threshold, self.strongest = threshold, StrongestInputs(inputs, exclude)
+
+    def choose(
+        self, scores: Sequence[Sequence[float]], operations: Sequence[str]
+    ) -> list[tuple[int, int]]:
+        """Return the strongest edges that are strong enough, strongest first."""
+        found = self.strongest.choose(scores, operations)
+        return [(edge, column) for edge, column in found if scores[edge][column] >= self.threshold]
 
 
 class EveryEdge(DerivationRule):
