@@ -10,15 +10,20 @@ from lnas.callbacks.collapse_warning import CollapseWarning
 from lnas.callbacks.constant_schedule import ConstantSchedule
 from lnas.callbacks.derive_genotype import DeriveGenotype
 from lnas.callbacks.discretization_gap import DiscretizationGap
+from lnas.callbacks.early_stop import EarlyStop
+from lnas.callbacks.eigenvalue_stop import EigenvalueStop
 from lnas.callbacks.fisher_schedule import FisherSchedule
 from lnas.callbacks.genotype_trail import GenotypeTrail
 from lnas.callbacks.graceful_stop import GracefulStop
 from lnas.callbacks.group_penalty import GroupPenalty
+from lnas.callbacks.hessian_eigenvalue import HessianEigenvalue
 from lnas.callbacks.path_depth import PathDepth
 from lnas.callbacks.proximity import Proximity
 from lnas.callbacks.prune_closed import PruneClosed
 from lnas.callbacks.resource_cost import ResourceCost
 from lnas.callbacks.run_card import RunCard
+from lnas.callbacks.skip_count_stop import SkipCountStop
+from lnas.callbacks.stable_ranking_stop import StableRankingStop
 from lnas.callbacks.warmup import Warmup
 from lnas.callbacks.zero_one_loss import ZeroOneLoss
 
@@ -33,15 +38,20 @@ __all__ = [
     "ConstantSchedule",
     "DeriveGenotype",
     "DiscretizationGap",
+    "EarlyStop",
+    "EigenvalueStop",
     "FisherSchedule",
     "GenotypeTrail",
     "GracefulStop",
     "GroupPenalty",
+    "HessianEigenvalue",
     "PathDepth",
     "Proximity",
     "PruneClosed",
     "ResourceCost",
     "RunCard",
+    "SkipCountStop",
+    "StableRankingStop",
     "Warmup",
     "ZeroOneLoss",
 ]

@@ -13,6 +13,7 @@ from typing import Any, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lnas.callbacks.early_stop import reason_of
 from lnas.errors import InputError, Interrupted, NonFiniteError
 from lnas.files import write_text
 from lnas.genotype import Genotype
@@ -30,7 +31,8 @@ class RunCard(Callback):
     The card says: versions, seed, hash of the data split, effective configuration and its hash,
     wall time in seconds (of the attempts that led here: what a kill took away is not counted),
     hash of the genotype, the last value of each logged number, which of them networks are compared
-    by, W&B's folders, and the status "running", "finished", "interrupted" or "failed".
+    by, W&B's folders, why the search was stopped early if it was, and the status "running",
+    "finished", "interrupted" or "failed".
 
     Args:
         config: The effective configuration, plain data; None leaves it out.
@@ -100,6 +102,9 @@ class RunCard(Callback):
         task = getattr(trainer.lightning_module, "task", None)
         if isinstance(task, Task):
             card["measure"] = asdict(task.measure)
+        stopped = reason_of(trainer)
+        if stopped is not None:
+            card["stopped"] = stopped
         for logger in trainer.loggers:
             if isinstance(logger, WandbRun):
                 logger.bind(folder)
