@@ -8,7 +8,7 @@ from typing import final
 
 from lnas.callbacks.collapse_warning import skips
 from lnas.callbacks.early_stop import EarlyStop
-from lnas.callbacks.genotype_trail import probabilities
+from lnas.derivation import magnitudes
 from lnas.errors import InputError
 from lnas.search import SearchModule
 
@@ -34,7 +34,7 @@ class SkipCountStop(EarlyStop):
     def reason_to_stop(self, module: SearchModule, epoch: int) -> str | None:
         """Count in the genotype that this epoch would give."""
         kind = self.cell_type or module.space.cell_types[0]
-        found = skips(module.space.derive(probabilities(module)))
+        found = skips(module.space.derive(magnitudes(module.architecture)))
         if found[kind] < self.limit:
             return None
         return f"{found[kind]} skip connections in the {kind} cell, of {self.limit} that end it"

@@ -8,7 +8,7 @@ epochs. The ranking is taken for which operation is the strongest of each edge.
 from typing import Any, final
 
 from lnas.callbacks.early_stop import EarlyStop
-from lnas.callbacks.genotype_trail import probabilities
+from lnas.derivation import magnitudes
 from lnas.errors import InputError
 from lnas.search import SearchModule
 
@@ -33,7 +33,8 @@ class StableRankingStop(EarlyStop):
 
     def reason_to_stop(self, module: SearchModule, epoch: int) -> str | None:
         """Compare with the epoch before."""
-        now = {name: gates.argmax(-1).tolist() for name, gates in probabilities(module).items()}
+        tables = magnitudes(module.architecture).items()
+        now = {name: strength.argmax(-1).tolist() for name, strength in tables}
         self.unchanged = self.unchanged + 1 if now == self.strongest else 0
         self.strongest = now
         if self.unchanged < self.epochs:
