@@ -19,11 +19,14 @@ from lnas.genotype import Genotype
 from lnas.loggers import log_file, log_picture
 from lnas.relaxations import GateSample
 from lnas.search import SearchModule
+from lnas.search.checks import held_out_loader
+from lnas.search.gradients import average
 from lnas.visualize import draw_genotype
 
 BLIND = (
     "All ways through the cells are none: the derived network does not see its images and gives "
-    "one answer to all. Lower the weight of ResourceCost, or exclude none in the space's rule."
+    "one answer to all. Lower the weight of ResourceCost or the threshold of the space's rule, or "
+    "exclude none in it."
 )
 
 
@@ -43,11 +46,19 @@ class DeriveGenotype(Callback):
         self.criterion = criterion or Magnitude()
         self.genotype: Genotype | None = None
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a criterion that would miss its held-out batches at the end of the search."""
+        assert isinstance(pl_module, SearchModule)
+        if stage == "fit" and self.criterion.reads_batches:
+            held_out_loader(pl_module)
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Derive on rank 0 from scores averaged over the ranks, and tell the others."""
         assert isinstance(pl_module, SearchModule)
         with on_device(trainer, pl_module):
-            scores = average_scores(trainer, self.criterion.scores(selection_context(pl_module)))
+            scores = self.criterion.scores(selection_context(pl_module))
+            scores = {name: table.to(pl_module.device) for name, table in scores.items()}
+            scores = average_scores(trainer, scores)
         text = pl_module.space.derive(scores).to_json() if trainer.is_global_zero else ""
         self.genotype = Genotype.from_json(trainer.strategy.broadcast(text))
         if trainer.is_global_zero:
@@ -103,8 +114,11 @@ def selection_context(module: SearchModule) -> SelectionContext:
     def loss(sample: Any, batch: Any) -> Tensor:
         return module.run(batch, "held_out", GateSample.of(sample))[0]
 
+    def mean(tensor: Tensor) -> Tensor:
+        return average(module.trainer.strategy, [tensor])[0]
+
     return SelectionContext(
-        module.architecture, module.supernet, module.held_out_batches, loss, module.seed
+        module.architecture, module.supernet, module.held_out_batches, loss, module.seed, mean
     )
 
 

@@ -7,12 +7,14 @@ from lnas.derivation.criteria import (
     SelectionCriterion,
     magnitudes,
 )
+from lnas.derivation.random_search import RandomSearch
 from lnas.derivation.restricted_skips import RestrictedSkips
 from lnas.derivation.scores import best_operations, save_scores
 
 __all__ = [
     "Magnitude",
     "RandomChoice",
+    "RandomSearch",
     "RestrictedSkips",
     "SelectionContext",
     "SelectionCriterion",

@@ -29,6 +29,8 @@ class SelectionContext:
         batches: `batches()` starts a pass over held-out batches (this rank's share).
         loss: `loss(sample, batch)` is the mean loss of a batch under given gates, in nats.
         seed: Seed of the run.
+        average: Returns the mean of a tensor over the ranks; every rank must call it. What is
+            chosen among must be averaged before, or the ranks choose differently.
     """
 
     architecture: Architecture
@@ -36,10 +38,17 @@ class SelectionContext:
     batches: Callable[[], Iterator[Any]] | None = None
     loss: Callable[[GateSample | Mapping[str, Tensor], Any], Tensor] | None = None
     seed: int = 0
+    average: Callable[[Tensor], Tensor] = lambda tensor: tensor
 
 
 class SelectionCriterion(ABC):
-    """Scores the operations of each edge."""
+    """Scores the operations of each edge.
+
+    Attributes:
+        reads_batches: It needs held-out batches and the supernet's loss.
+    """
+
+    reads_batches = False
 
     @abstractmethod
     def scores(self, context: SelectionContext) -> dict[str, Tensor]:
