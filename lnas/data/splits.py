@@ -7,6 +7,7 @@ reported on it is a fair number. `held_out=0` is the paper's split, and then not
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -63,6 +64,9 @@ def split(
 ) -> Streams:
     """Split `range(images)`: held_out first, then weights, then architecture.
 
+    The weights get the whole part of their share, as in the released codes of DARTS and
+    DARTS-PRIME.
+
     Args:
         images: Number of training images.
         held_out: Number of images (int) or fraction (float) that train nothing.
@@ -79,7 +83,8 @@ def split(
         order = torch.randperm(images, generator=generator(split_seed, "split")).tolist()
     kept = held_out if isinstance(held_out, int) else round(held_out * images)
     rest = images - kept
-    architecture = round(architecture_fraction * rest)
+    # A share like 1 - 0.9 is a little below its number; 1e-9 of an image is no image.
+    architecture = rest - math.floor((1 - architecture_fraction) * rest + 1e-9)
     streams = Streams(
         weights=order[kept : images - architecture] if rest > 0 else [],
         architecture=order[images - architecture :] if architecture > 0 else [],

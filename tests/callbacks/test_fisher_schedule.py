@@ -1,5 +1,6 @@
 """The adaptive schedule against the released one and its closed forms."""
 
+import math
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import torch
 
 from lnas.callbacks import FisherSchedule
 from lnas.errors import InputError
-from lnas.search import SearchStep
+from lnas.search import SearchCallback, SearchStep
 
 
 def run(part, traces, veto=()):
@@ -53,6 +54,56 @@ def test_a_constant_trace_gives_the_expected_ratio_exactly(rule, period):
     steps = [index for index, flag in enumerate(flags) if flag]
     gaps = {b - a for a, b in pairwise(steps[100:])}
     assert gaps == {period}
+
+
+@pytest.mark.parametrize(("rule", "factor"), [("code", 0.6139132535), ("paper", 0.6446089162)])
+def test_the_threshold_falls_by_the_published_factor(rule, factor):
+    assert FisherSchedule(rule=rule).decrease == pytest.approx(factor, rel=1e-9)
+
+
+@pytest.mark.parametrize(("growth", "period"), [(-0.01, 9.129), (0.01, 13.836), (0.03, 28.56)])
+def test_steps_become_rarer_when_the_trace_grows(growth, period):
+    part, steps = FisherSchedule(rule="code", momentum=1.0), []
+    for index in range(12_000):
+        step = SearchStep(0, index, 0.0)
+        step.architecture_stepped = part.should_step_architecture(None, step)
+        if step.architecture_stepped:
+            steps.append(index)
+        part.threshold *= part.decrease if step.architecture_stepped else part.increase
+        part.update(math.exp(growth * index))
+    late = steps[len(steps) // 4 :]
+    mean = (late[-1] - late[0]) / (len(late) - 1)
+    assert mean == pytest.approx(11 / (1 - growth / math.log(1.05)), rel=2e-3)
+    assert mean == pytest.approx(period, rel=2e-3)
+
+
+def test_a_constant_trace_is_its_own_average():
+    part = FisherSchedule()
+    for _ in range(5):
+        part.update(7.25)
+        assert part.average == pytest.approx(7.25, rel=1e-15)
+
+
+def test_the_trace_is_the_squared_norm_before_clipping(small_trainer, small_module, small_data):
+    def traces(clip):
+        seen = []
+
+        class Norm(SearchCallback):
+            def on_weight_gradients(self, module, step):
+                found = [p.grad for p in module.weight_parameters() if p.grad is not None]
+                flat = torch.cat([grad.flatten() for grad in found]).double()
+                seen.append((schedule.trace, float(flat @ flat)))
+
+        schedule, module = FisherSchedule(), small_module()
+        module.gradient_clip = clip
+        small_trainer(schedule, Norm()).fit(module, datamodule=small_data)
+        return seen
+
+    clipped, free = traces(1e-3), traces(0.0)
+    assert clipped[0] == free[0]  # the first batch has no step behind it
+    for trace, norm in [*clipped, *free]:
+        assert trace == pytest.approx(norm, rel=1e-6)
+        assert trace > 1
 
 
 @pytest.mark.parametrize(("trace", "first"), [(25.0, 66), (1.0, 1), (0.01, 1)])

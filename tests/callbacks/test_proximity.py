@@ -6,14 +6,17 @@ import pytest
 import torch
 
 from lnas.callbacks import ADMM, Proximity
+from lnas.derivation import magnitudes
 from lnas.errors import InputError
+from lnas.genotype import Genotype
 from lnas.relaxations import ClippedReLU, Softmax
 from lnas.search import SearchStep
-from lnas.spaces import DartsSpace
+from lnas.spaces import DartsSpace, RecurrentSpace
 from lnas.supernet import Architecture
 
 TYPES = ("normal", "reduce")
 SEVEN = [name for name in DartsSpace().operations if name != "none"]
+FOUR = [name for name in RecurrentSpace().operations if name != "none"]
 
 
 def module_at(logits, crb=False, mask=None):
@@ -58,6 +61,67 @@ def test_distance_of_uniform_gates_has_its_closed_form(squared, distance):
     module = module_at({name: torch.zeros(14, 8) for name in TYPES})
     loss = Proximity(0.1, squared=squared).architecture_loss(module, SearchStep(0, 0, 1.0))
     assert loss.item() == pytest.approx(0.1 / 2 * 2 * distance, rel=1e-6)
+
+
+def distance_of(architecture):
+    stub = SimpleNamespace(architecture=architecture, space=architecture.space)
+    part = Proximity(weight=2.0)  # half of it, at the end of the ramp, is 1
+    types = len(architecture.space.cell_types)
+    return part.architecture_loss(stub, SearchStep(0, 0, 1.0)).item() / types
+
+
+@pytest.mark.parametrize(
+    ("space", "relaxation", "logit", "distance"),
+    [
+        (RecurrentSpace(), Softmax(), 0.0, 3.4641016),
+        (DartsSpace(operations=SEVEN), ClippedReLU(), 1 / 7, 2.7774603),
+        (RecurrentSpace(operations=FOUR), ClippedReLU(), 1 / 4, 3.6055513),
+    ],
+)
+def test_distances_of_other_spaces_and_gates(space, relaxation, logit, distance):
+    architecture = Architecture(space, relaxation).double()
+    for values in architecture.logits.values():
+        values.data.fill_(logit)
+    assert distance_of(architecture) == pytest.approx(distance, abs=1e-7)
+
+
+def test_the_whole_penalty_of_uniform_gates_is_the_published_one():
+    module = module_at({name: torch.zeros(14, 8) for name in TYPES})
+    loss = Proximity(0.1).architecture_loss(module, SearchStep(0, 0, 1.0))
+    assert loss.item() == pytest.approx(0.2783882, abs=1e-7)
+
+
+def test_uniform_gates_project_onto_the_first_operation_and_sources():
+    space = DartsSpace()
+    projected = space.project({name: torch.full((14, 8), 1 / 8) for name in TYPES})
+    for table in projected.values():
+        places = table.nonzero().tolist()
+        assert places == [[row, 1] for row in (0, 1, 2, 3, 5, 6, 9, 10)]
+
+
+@pytest.mark.parametrize("prefix", ["", "crb_"])
+def test_gates_projection_and_genotype_equal_the_released_ones(golden, prefix):
+    stored, crb = golden("prime_trace").data, bool(prefix)
+    middle = "crb_alpha_masked" if crb else "alpha"
+    logits = {name: stored[f"{middle}_{name}"] for name in TYPES}
+    mask = {name: stored[f"crb_mask_{name}"] for name in TYPES} if crb else None
+    module = module_at(logits, crb=crb, mask=mask)
+    gates = module.architecture.probabilities()
+    strengths = magnitudes(module.architecture)
+    projected = module.space.project(strengths)
+    cells = {}
+    for name in TYPES:
+        torch.testing.assert_close(gates[name], stored[f"{prefix}activation_{name}"])
+        torch.testing.assert_close(projected[name].double(), stored[f"{prefix}projection_{name}"])
+        distance = torch.linalg.vector_norm(gates[name] - projected[name])
+        torch.testing.assert_close(distance, stored[f"{prefix}distance_{name}"])
+        pairs = [str(text).split("~") for text in stored[f"{prefix}genotype_{name}"]]
+        nodes = [(operation, int(source)) for operation, source in pairs]
+        cells[name] = [nodes[start : start + 2] for start in range(0, 8, 2)]
+        assert projected[name].sum() == 8
+    assert module.space.derive(strengths) == Genotype("darts", cells)
+    again = module.space.project(projected)
+    assert all(torch.equal(again[name], projected[name]) for name in TYPES)
 
 
 def test_penalty_is_zero_for_one_hot_gates():
@@ -152,9 +216,10 @@ def test_what_is_closed_is_no_target(part):
         assert loss == pytest.approx(expected, rel=1e-9)
 
 
-def test_duals_move_after_every_tenth_architecture_step():
+@pytest.mark.parametrize(("every", "expected"), [(10, [10, 20, 30]), (9, [9, 18, 27])])
+def test_duals_move_after_every_tenth_architecture_step_or_as_released(every, expected):
     module = module_at({name: torch.zeros(14, 8) for name in TYPES})
-    part = ADMM(every=10)
+    part = ADMM(every=every)
     part.on_fit_start(None, _as_module(module))
     moved = []
     for index in range(1, 31):
@@ -162,7 +227,7 @@ def test_duals_move_after_every_tenth_architecture_step():
         part.on_architecture_step(module, SearchStep(0, 0, 0.0))
         if part.duals["normal"] is not before:
             moved.append(index)
-    assert moved == [10, 20, 30]
+    assert moved == expected
 
 
 def test_duals_resume():

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from lnas.data import split
@@ -10,6 +12,23 @@ def test_nothing_held_out_is_the_split_of_the_paper():
     assert streams.weights == list(range(25_000))
     assert streams.architecture == list(range(25_000, 50_000))
     assert streams.held_out == []
+
+
+def test_ten_weight_images_to_one_are_the_split_of_darts_prime():
+    streams = split(50_000, held_out=0, architecture_fraction=1 / 11)
+    assert (len(streams.weights), len(streams.architecture)) == (45_454, 4_546)
+    assert streams.architecture[0] == 45_454
+    written = split(50_000, held_out=0, architecture_fraction=0.0909090909)  # in the configs
+    assert written == streams
+    # Batches of 64 with the incomplete last one, which training leaves out here.
+    assert [math.ceil(len(s) / 64) for s in (streams.weights, streams.architecture)] == [711, 72]
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.3, 0.6, 0.7, 0.9])
+def test_shares_that_come_out_even_are_exact(fraction):
+    for images in range(10, 2010, 10):
+        streams = split(images, 0, fraction)
+        assert len(streams.architecture) == round(fraction * images)
 
 
 def test_a_tenth_of_cifar_is_its_first_five_thousand_images():
@@ -27,7 +46,7 @@ def test_streams_are_disjoint_and_complete(split_seed, fraction):
     everything = streams.weights + streams.architecture + streams.held_out
     assert sorted(everything) == list(range(101))
     sizes = [len(streams.weights), len(streams.architecture), len(streams.held_out)]
-    assert sizes == {0: [81, 0, 20], 0.3: [57, 24, 20], 0.5: [41, 40, 20]}[fraction]
+    assert sizes == {0: [81, 0, 20], 0.3: [56, 25, 20], 0.5: [40, 41, 20]}[fraction]
 
 
 def test_split_seed_shuffles_always_in_the_same_way():
@@ -49,7 +68,7 @@ def test_held_out_that_is_no_share_is_refused(held_out):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("fraction", [-0.5, 1, 1.5, 0.001])
+@pytest.mark.parametrize("fraction", [-0.5, 1, 1.5, 0.999])
 def test_architecture_fraction_that_leaves_a_stream_empty_is_refused(fraction):
     with pytest.raises(InputError, match="architecture_fraction="):
         split(100, 0.1, fraction)
