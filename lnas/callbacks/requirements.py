@@ -5,16 +5,16 @@ from lnas.search import SearchCallback, SearchModule
 
 
 def require_soft_gates(part: SearchCallback, module: SearchModule) -> None:
-    """Refuse a pull towards discrete cells when the gates are discrete already.
+    """Refuse a pull on gates without a gradient: they are discrete already, or drawn.
 
     Raises:
-        InputError: They are.
+        InputError: The noise-free gates have none.
     """
     gates = module.architecture.probabilities().values()
     if not any(gate.requires_grad for gate in gates):
         raise InputError(
             f"{type(part).__name__} pulls gates towards the space's discrete cells, and those of "
-            f"{_relaxation(module)} are never anywhere else; leave the callback out."
+            f"{_relaxation(module)} cannot be pulled; leave the callback out."
         )
 
 

@@ -9,9 +9,7 @@ from lnas.networks.cifar import CifarNetwork
 from lnas.networks.nasbench201 import NasBench201Network
 
 _NETWORKS: dict[str, type[Network]] = {"darts": CifarNetwork, "nasbench201": NasBench201Network}
-
-
-SMALL = {"darts": {"channels": 4}, "nasbench201": {"channels": 4}}
+SMALL = {"darts": {"channels": 4, "layers": 3}, "nasbench201": {"channels": 4, "cells": 1}}
 
 
 def build(genotype: Genotype, **options: Any) -> Network:

@@ -1,4 +1,4 @@
-"""Relaxations, penalties and schedules inside a real search."""
+"""What is annealed inside a real search; see `tests/test_composition.py` for the combinations."""
 
 import importlib.util
 from functools import partial
@@ -9,20 +9,13 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from lnas.callbacks import (
-    ADMM,
     Anneal,
     DiscretizationGap,
-    FisherSchedule,
-    GroupPenalty,
-    PathDepth,
-    Proximity,
-    ResourceCost,
 )
 from lnas.errors import InputError
-from lnas.relaxations import ClippedReLU, Concrete, HardConcrete, OneHot, Sigmoid, Softmax
+from lnas.relaxations import Concrete
 from lnas.schedules import Linear
-from lnas.search import FirstOrder, Joint, SecondOrder
-from lnas.spaces import NasBench201Space
+from lnas.search import Joint
 from lnas.supernet import NasBench201Supernet
 
 _spec = importlib.util.spec_from_file_location(
@@ -31,46 +24,6 @@ _spec = importlib.util.spec_from_file_location(
 _module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 TinySearch = _module.TinySearch
-
-WITHOUT_NONE = [name for name in NasBench201Space().operations if name != "none"]
-RELAXATIONS = {
-    "softmax": Softmax,
-    "sigmoid": Sigmoid,
-    "concrete": Concrete,
-    "hard_concrete": HardConcrete,
-    "top2": lambda: HardConcrete(sampler="top2"),
-    "clipped_relu": ClippedReLU,
-    "gdas": OneHot,
-}
-PENALTIES = {
-    "proximity": Proximity, "admm": ADMM, "group_penalty": GroupPenalty,
-    "resource_cost": lambda: ResourceCost(weight=1.0),
-}  # fmt: skip
-STRATEGIES = {"first": FirstOrder, "second": SecondOrder, "joint": Joint}
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("relaxation", RELAXATIONS)
-def test_every_relaxation_searches_under_every_strategy(tmp_path, relaxation, strategy):
-    tiny = TinySearch()
-    options = {"relaxation": RELAXATIONS[relaxation](), "strategy": STRATEGIES[strategy]()}
-    if relaxation == "clipped_relu":
-        options["space"] = NasBench201Space(operations=WITHOUT_NONE)
-        options["supernet"] = partial(NasBench201Supernet, channels=4, cells=1, node_norm=True)
-    penalties = [make() for make in PENALTIES.values()]
-    callbacks = [FisherSchedule(ratio=2, threshold=1e6), *penalties, PathDepth()]
-    trainer = tiny.trainer(tmp_path, callbacks, log_every_n_steps=1)
-    module = tiny.module(**options)
-    start = {name: values.detach().clone() for name, values in module.architecture.logits.items()}
-    trainer.fit(module, datamodule=tiny.data())
-    rows = trainer.logger.rows
-    assert module.architecture_steps > 0
-    assert any(not torch.equal(start[n], v) for n, v in module.architecture.logits.items())
-    for name in [*PENALTIES, "path_depth", "fisher_trace", "fisher_threshold"]:
-        values = [row[f"search/{name}"] for row in rows if f"search/{name}" in row]
-        assert len(values) > 2, name
-        assert all(torch.isfinite(torch.tensor(values))), name
-        assert len(set(values)) > 1, name
 
 
 def test_temperature_is_annealed_once_an_epoch_as_released(tmp_path):

@@ -8,7 +8,15 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from lnas.errors import NonFiniteError
-from lnas.search import FirstOrder, Joint, SearchCallback, SearchModule, SecondOrder
+from lnas.relaxations import HardConcrete, OneHot, Proximal, RandomCell
+from lnas.search import (
+    FirstOrder,
+    Joint,
+    SearchCallback,
+    SearchModule,
+    SecondOrder,
+    WeightsOnly,
+)
 from lnas.tasks import ImageClassification
 
 STRATEGIES = {
@@ -77,6 +85,36 @@ def test_two_ranks_search_as_one_process_does(run_two_ranks, tmp_path):
         assert second[1] == []  # rank 0 logs
         for row, expected in zip(first[1], rows, strict=True):
             assert row == pytest.approx(expected, rel=1e-5), strategy
+
+
+RELAXATIONS = {
+    "top2": (lambda: HardConcrete(sampler="top2"), FirstOrder),
+    "one hot": (OneHot, lambda: FirstOrder("weights_first")),
+    "proximal": (Proximal, FirstOrder),
+    "random cell": (RandomCell, WeightsOnly),
+}
+
+
+def search_in_parts(folder, devices):
+    tiny, found = tiny_search(), {}
+    for name, (relaxation, strategy) in RELAXATIONS.items():
+        module = tiny.module(FixedStatistics, relaxation=relaxation(), strategy=strategy())
+        options = {"precision": "64-true", "devices": devices, "max_epochs": 1}
+        if devices > 1:
+            options["strategy"] = "ddp"
+        tiny.trainer(folder, **options).fit(module, datamodule=tiny.data())
+        assert module.steps == 4
+        found[name] = {key: value.clone() for key, value in module.state_dict().items()}
+    return found
+
+
+def test_two_ranks_leave_out_the_same_operations_and_search_as_one(run_two_ranks, tmp_path):
+    alone = search_in_parts(tmp_path / "one", 1)
+    first, second = run_two_ranks(search_in_parts, tmp_path / "two", 2)
+    for name, state in alone.items():
+        for key, value in state.items():
+            torch.testing.assert_close(first[name][key], value, rtol=1e-10, atol=1e-10)
+            assert torch.equal(first[name][key], second[name][key]), (name, key)
 
 
 class Save(Checkpoint):
