@@ -7,7 +7,8 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from lnas.data import FakeImages
 from lnas.errors import InputError
-from lnas.search import FirstOrder, Joint, SearchCallback, SecondOrder
+from lnas.relaxations import HardConcrete, OneHot, Proximal, RandomCell, Softmax
+from lnas.search import FirstOrder, Joint, SearchCallback, SecondOrder, WeightsOnly
 from lnas.spaces import NasBench201Space
 
 
@@ -63,10 +64,11 @@ MOMENTS = [
 ]  # fmt: skip
 
 
-def check_resume(tiny, folder, steps, moment, data, strategy):
+def check_resume(tiny, folder, steps, moment, data, strategy, relaxation=Softmax):
     def fit(callbacks, ckpt_path=None):
-        module = tiny.module(strategy=strategy())
-        trainer = tiny.trainer(folder, [*callbacks, Term()])
+        module = tiny.module(strategy=strategy(), relaxation=relaxation())
+        terms = [Term()] if module.strategy.moves_architecture else []
+        trainer = tiny.trainer(folder, [*callbacks, *terms])
         trainer.fit(module, datamodule=data(), ckpt_path=ckpt_path, weights_only=True)
         return module, trainer
 
@@ -89,6 +91,19 @@ def test_a_resumed_search_ends_the_same(tiny, tmp_path, steps, moment):
 @pytest.mark.parametrize("strategy", [SecondOrder, Joint])
 def test_every_strategy_resumes_in_mid_epoch(tiny, tmp_path, strategy):
     check_resume(tiny, tmp_path, 5, "batch", tiny.data, strategy)
+
+
+@pytest.mark.parametrize(
+    ("relaxation", "strategy"),
+    [
+        (lambda: HardConcrete(sampler="top2"), FirstOrder),
+        (OneHot, FirstOrder),
+        (Proximal, FirstOrder),
+        (RandomCell, WeightsOnly),
+    ],
+)
+def test_gates_that_leave_operations_out_resume(tiny, tmp_path, relaxation, strategy):
+    check_resume(tiny, tmp_path, 5, "batch", tiny.data, strategy, relaxation)
 
 
 @pytest.mark.parametrize(("steps", "moment"), [(3, "batch"), (4, "batch"), (4, "epoch")])
