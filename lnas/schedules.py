@@ -123,3 +123,31 @@ class Piecewise(Schedule):
                 return value + (target - value) * share
             before, value = place, target
         return value
+
+
+class InTurn(Schedule):
+    """One schedule after the other, each with a progress of its own from 0 to 1.
+
+    Args:
+        parts: The schedules.
+        ends: Progress at which each but the last one ends, increasing within (0, 1).
+
+    Raises:
+        InputError: The ends do not increase, leave (0, 1), or are not one fewer than the parts.
+    """
+
+    def __init__(self, parts: Sequence[Schedule], ends: Sequence[float]) -> None:
+        places = [0.0, *ends, 1.0]
+        if len(ends) != len(parts) - 1 or not all(a < b for a, b in pairwise(places)):
+            raise InputError(
+                f"InTurn got {len(parts)} schedules and the ends {list(ends)}; give one end for "
+                "each but the last, increasing numbers between 0 and 1."
+            )
+        self.parts, self.places = list(parts), places
+
+    def value(self, progress: float) -> float:
+        """Return the value of the part that progress lies in; at an end, of the later one."""
+        for part, (start, end) in zip(self.parts, pairwise(self.places), strict=True):
+            if progress < end:
+                return part((progress - start) / (end - start))
+        return self.parts[-1](1.0)

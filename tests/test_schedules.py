@@ -3,7 +3,7 @@ import math
 import pytest
 
 from lnas.errors import InputError
-from lnas.schedules import Constant, Cosine, Exponential, Linear, Piecewise
+from lnas.schedules import Constant, Cosine, Exponential, InTurn, Linear, Piecewise
 
 
 def test_cosine_gives_the_published_search_rates():  # DARTS, 50 epochs, 0.025 -> 0.001
@@ -47,3 +47,18 @@ def test_exponential_refuses_zero():
     with pytest.raises(InputError, match="positive"):
         Exponential(1.0, 0.0)
     assert math.isclose(Exponential(2.0, 8.0)(1.0), 8.0)
+
+
+def test_in_turn_gives_the_released_dropout_of_p_darts():  # r = 0.4, 25 epochs; e.g. 0.4 * 19 / 25
+    falling = Linear(0.4 * 24 / 25, 0.4 * 14 / 25)
+    rate = InTurn([falling, Exponential(0.4, 0.4 * math.exp(-3))], [10 / 25])
+    golden = {0: 0.384, 5: 0.304, 9: 0.24, 10: 0.4, 15: 0.147, 24: 0.024}
+    for epoch, value in golden.items():
+        assert rate(epoch / 25) == pytest.approx(value, abs=5e-4)
+    assert rate(1.0) == pytest.approx(0.4 * math.exp(-3))
+
+
+@pytest.mark.parametrize("ends", [[], [0.5, 0.6], [0.0], [1.0]])
+def test_in_turn_refuses_ends_that_leave_a_part_no_time(ends):
+    with pytest.raises(InputError, match="one end for each but the last"):
+        InTurn([Constant(1.0), Constant(2.0)], ends)
