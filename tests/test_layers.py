@@ -10,7 +10,7 @@ LAYERS = [
     {"errors", "collectives", "files", "schedules", "seeds", "genotype"},
     {"spaces", "operations", "relaxations", "data", "tasks", "loggers"},
     {"supernet", "networks", "costs", "visualize"},
-    {"derivation", "search", "evaluation"},
+    {"derivation", "search", "evaluation", "benchmarks"},
     {"callbacks"},
     {"runs"},
     {"studies"},
@@ -26,7 +26,7 @@ WITHIN = {
 }  # fmt: skip
 WITHOUT_LIGHTNING = {
     "genotype", "schedules", "spaces", "operations", "relaxations", "supernet", "networks", "costs",
-    "visualize", "derivation",
+    "visualize", "derivation", "benchmarks",
 }  # fmt: skip
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem[0] != "_")
 

@@ -3,6 +3,7 @@
 from lnas.callbacks.admm import ADMM
 from lnas.callbacks.anneal import Anneal
 from lnas.callbacks.architecture_pictures import ArchitecturePictures
+from lnas.callbacks.benchmark_accuracy import BenchmarkAccuracy
 from lnas.callbacks.checkpoint_io import AtomicCheckpointIO
 from lnas.callbacks.checkpoints import Checkpoints
 from lnas.callbacks.child_validation import ChildValidation
@@ -32,6 +33,7 @@ __all__ = [
     "Anneal",
     "ArchitecturePictures",
     "AtomicCheckpointIO",
+    "BenchmarkAccuracy",
     "Checkpoints",
     "ChildValidation",
     "CollapseWarning",

@@ -68,6 +68,8 @@ def show(name_or_path: str, picture: str | None = None, cost: bool = False) -> N
     print(STATES[genotype.space])
     if cost:
         print(_cost(genotype))
+    for line in _records(genotype):
+        print(line)
     if picture is not None:
         from lnas.visualize.cell import draw_genotype
 
@@ -181,6 +183,37 @@ def _cost(genotype: Genotype) -> str:
         f"32x32 images, 10 classes: {cost.parameters:,} parameters, "
         f"{cost.multiply_adds:,} multiply-adds"
     )
+
+
+def _records(genotype: Genotype) -> list[str]:
+    """Return what the tabular benchmark knows of a cell; nothing without its table."""
+    if genotype.space != "nasbench201":
+        return []
+    from lnas.benchmarks import NasBench201Benchmark
+    from lnas.benchmarks.table import DATASETS, locate
+
+    try:
+        folder = locate(None)
+    except InputError:
+        return []
+    benchmark = NasBench201Benchmark(folder)
+    lines = []
+    for dataset in DATASETS:
+        found = benchmark.query(genotype, dataset)
+        validated = found.validation_accuracy
+        lines.append(
+            f"NAS-Bench-201, {dataset}: test accuracy {found.test_accuracy:.2%}"
+            + ("" if validated is None else f", validation after 12 epochs {validated:.2%}")
+            + f", {found.parameters:,} parameters, {found.multiply_adds:,} multiply-adds"
+        )
+    if found.latency:
+        slowest = max(found.latency, key=found.latency.__getitem__)
+        fastest = min(found.latency, key=found.latency.__getitem__)
+        lines.append(
+            f"latency on {len(found.latency)} devices: {found.latency[fastest]:.2f} ms ({fastest})"
+            f" to {found.latency[slowest]:.2f} ms ({slowest})"
+        )
+    return lines
 
 
 def _parser() -> ArgumentParser:
