@@ -6,8 +6,9 @@ left to do but to derive.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from lnas.callbacks import DeriveGenotype, GracefulStop, RunCard
@@ -17,6 +18,15 @@ from lnas.runs.folder import LAST
 from lnas.runs.training import named_errors, prepare
 
 KEPT = (DeriveGenotype, RunCard, SaveSettings, GracefulStop)
+
+
+@final
+class NoTraining(Callback):
+    """Lets a fit go from its start to its end: a search that stopped early is not to go on."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop before the first batch."""
+        trainer.should_stop = True
 
 
 def derive(run: Path, arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Path:
@@ -38,7 +48,8 @@ def derive(run: Path, arguments: Sequence[str], callbacks: Sequence[Callback] = 
     cli = prepare("search", arguments)
     # The checkpoint knows of rows that this folder does not have.
     trainer: Any = cli.trainer
-    trainer.callbacks = [one for one in trainer.callbacks if isinstance(one, KEPT)]
+    kept = [one for one in trainer.callbacks if isinstance(one, KEPT)]
+    trainer.callbacks = [NoTraining(), *kept]
     with named_errors(cli.folder):
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=str(run / LAST))
     return cli.folder

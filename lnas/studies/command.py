@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from lnas.benchmarks import NasBench201Benchmark
 from lnas.runs.command_line import RunParser
 from lnas.runs.shipped import expand_configs
 from lnas.studies.engine import LocalEngine
@@ -15,10 +16,11 @@ from lnas.studies.graph import Trial, trials
 from lnas.studies.picture import accuracy_picture
 from lnas.studies.plan import RANDOM, Options, Stage, Study, Variant
 from lnas.studies.progress import StudyProgress
-from lnas.studies.results import trained_results
+from lnas.studies.results import Result, trained_results
 from lnas.studies.study import Failure, run_study
 from lnas.studies.summary import Row, margin, summarise
 from lnas.studies.table import columns, write_tables
+from lnas.studies.truth import random_choice, true_results
 
 
 def study_command(arguments: Sequence[str]) -> int:
@@ -37,10 +39,16 @@ def study_command(arguments: Sequence[str]) -> int:
     study = study_of(given)
     console = Console(highlight=False)
     planned = list(trials(study))
+    benchmark = None if study.truth is None else NasBench201Benchmark()
+    exact = None if benchmark is None else random_choice(study, benchmark)
     progress = StudyProgress(console)
     with progress.shown():
         failures = run_study(study, planned, LocalEngine(), progress)
-    report(console, study, planned, failures)
+    if benchmark is None:
+        results = trained_results(planned)
+    else:
+        results = true_results(study, planned, benchmark)
+    report(console, study, planned, results, failures, exact)
     return next((failure.code if failure.code > 0 else 1 for failure in failures), 0)
 
 
@@ -62,17 +70,33 @@ def study_of(given: Mapping[str, Any]) -> Study:
 
 
 def report(
-    console: Console, study: Study, planned: Sequence[Trial], failures: Sequence[Failure]
+    console: Console,
+    study: Study,
+    planned: Sequence[Trial],
+    results: Sequence[Result],
+    failures: Sequence[Failure] = (),
+    exact: Mapping[str, Row] | None = None,
 ) -> None:
-    """Write the tables and the picture; print the table, what failed, and where everything is."""
+    """Write the tables and the picture; print the table, what failed, and where everything is.
+
+    Args:
+        console: Where to print.
+        study: The study.
+        planned: Its trials.
+        results: What they gave.
+        failures: The runs that failed.
+        exact: The row of random choice for each method, when a benchmark knows it.
+    """
     root = study.root
-    results = trained_results(planned)
     reference = study.reference or study.methods()[0]
-    rows = summarise(results, reference)
-    baseline = next((row for row in rows if row.method == RANDOM), None)
-    notes = margins(rows, baseline) + [str(failure) for failure in failures]
+    rows = summarise(results, reference, exact)
+    drawn = [row for row in rows if row.method == RANDOM]
+    bases = exact or {row.method: drawn[0] for row in rows if drawn and row is not drawn[0]}
+    notes = [margin(row, bases[row.method]) for row in rows if row.method in bases]
+    notes += [str(failure) for failure in failures]
     if results:
         write_tables(root, results, rows, notes, reference)
+        baseline = bases.get(reference)
         accuracy_picture(results, rows, baseline, root / "table.png")
         table = columns(rows, reference)
         table.pop("seconds")  # in table.md; a terminal is narrow
@@ -89,13 +113,6 @@ def report(
         console.print(
             f"\nTable {root / 'table.md'}, all runs {root / 'results.csv'}", soft_wrap=True
         )
-
-
-def margins(rows: Sequence[Row], baseline: Row | None) -> list[str]:
-    """Return one line per method about its distance to the baseline; none without one."""
-    if baseline is None:
-        return []
-    return [margin(row, baseline) for row in rows if row is not baseline]
 
 
 def _print_places(console: Console, trial: Trial) -> None:

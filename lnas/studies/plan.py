@@ -15,6 +15,7 @@ from typing import Any, Literal
 from lnas.errors import InputError
 
 RANDOM = "random cells"
+RANDOM_CHOICE = "random choice"
 Datasets = Literal["cifar10", "cifar100", "imagenet16"]
 
 

@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import ArgumentParser
+
 from lnas.callbacks.run_card import FILE as CARD
 from lnas.callbacks.run_card import config_hash
 from lnas.derivation import SelectionCriterion
@@ -19,8 +21,9 @@ from lnas.genotype import Genotype
 from lnas.runs.command_line import RunParser
 from lnas.runs.folder import CONFIG, differences, read_settings
 from lnas.runs.training import settings_of
+from lnas.spaces import SearchSpace
 from lnas.studies.graph import EDGE_OPERATIONS, Run
-from lnas.studies.plan import Study
+from lnas.studies.plan import Study, Variant
 
 SHOWN = 5
 
@@ -124,6 +127,16 @@ def check_plan(study: Study, planned: Sequence[Run]) -> None:
             _settings("search", *run.options, f"--{EDGE_OPERATIONS}=null")
         else:
             _settings(run.command, *run.options)
+
+
+def space_of(variant: Variant) -> SearchSpace:
+    """Return the search space of a variant, before any stage narrows it."""
+    settings = _settings("search", *variant.search.arguments())
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(SearchSpace, "space")
+    parsed = parser.parse_object({"space": settings["model"]["space"]})
+    space: SearchSpace = parser.instantiate(parsed).space
+    return space
 
 
 def _other_cell(run: Run) -> list[str]:

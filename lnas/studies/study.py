@@ -12,20 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
 from lnas.derivation import RandomChoice, SelectionContext
 from lnas.errors import InputError, Interrupted
 from lnas.relaxations import Softmax
-from lnas.runs.training import settings_of
 from lnas.spaces import SearchSpace
 from lnas.studies.engine import Engine, Handle
 from lnas.studies.graph import Run, Trial, runs_of
-from lnas.studies.plan import Study, Variant
+from lnas.studies.plan import Study
 from lnas.studies.process import Job
 from lnas.studies.progress import StudyProgress
 from lnas.studies.signals import Received, noted_signals
-from lnas.studies.state import check_plan, clear, is_finished, to_do
+from lnas.studies.state import check_plan, clear, is_finished, space_of, to_do
 from lnas.supernet import Architecture
 
 PERIOD = 0.2  # seconds
@@ -204,16 +201,6 @@ def draw_cell(space: SearchSpace, trial: Trial) -> None:
     architecture = Architecture(space, Softmax())
     context = SelectionContext(architecture=architecture, seed=trial.seed)
     space.derive(RandomChoice(trial.seed).scores(context)).save(trial.genotype)
-
-
-def space_of(variant: Variant) -> SearchSpace:
-    """Return the search space of a variant, before any stage narrows it."""
-    settings = settings_of("search", variant.search.arguments())
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(SearchSpace, "space")
-    parsed = parser.parse_object({"space": settings["model"]["space"]})
-    space: SearchSpace = parser.instantiate(parsed).space
-    return space
 
 
 def _reason(run: Run, code: int) -> str:

@@ -76,7 +76,7 @@ def summarise(
         drawn = next((row for row in rows if row.method == RANDOM), None)
         baselines = {} if drawn is None else dict.fromkeys(methods, drawn)
     else:
-        rows += dict.fromkeys(baselines[name] for name in methods)
+        rows += {baselines[name].method: baselines[name] for name in methods}.values()
     standard = _by_seed(own.get(reference, []))
     compared = []
     for row in rows:
@@ -93,7 +93,8 @@ def summarise(
 def margin(row: Row, baseline: Row) -> str:
     """Say how far a method is above a baseline, in the baseline's standard deviations."""
     points = 100 * (row.accuracy - baseline.accuracy)
-    text = f"{row.method} {points:+.2f} points over {baseline.searches:,} {baseline.method}"
+    many = f"{baseline.searches:,} " if baseline.method == RANDOM else ""
+    text = f"{row.method} {points:+.2f} points over {many}{baseline.method}"
     if baseline.std_search > 0:
         return f"{text}: {points / (100 * baseline.std_search):+.2f} standard deviations"
     return f"{text}: no standard deviation to measure it by"

@@ -20,6 +20,7 @@ from lnas.studies.engine import LocalEngine
 from lnas.studies.graph import trials
 from lnas.studies.plan import Options, Stage, Study, Variant
 from lnas.studies.progress import StudyProgress
+from lnas.studies.results import trained_results
 from lnas.studies.study import run_study
 
 FAKE = {
@@ -129,7 +130,7 @@ def start(folder, changes):
         console, small = Console(highlight=False, width=200), study(**changes)
         planned = list(trials(small))
         failures = run_study(small, planned, LocalEngine("fork"), StudyProgress(console))
-        report(console, small, planned, failures)
+        report(console, small, planned, trained_results(planned), failures)
         return len(failures)
 
     sys.exit(exit_code(act))

@@ -7,7 +7,7 @@ import pytest
 
 from lnas.studies.plan import RANDOM
 from lnas.studies.results import Result
-from lnas.studies.summary import margin, summarise
+from lnas.studies.summary import Row, margin, summarise
 
 
 def result(method, seed, accuracy, training=1, parameters=1000):
@@ -85,3 +85,11 @@ def test_the_margin_counts_the_deviations_of_the_random_cells():
     )
     assert "-42.00 points" in margin(found["one"], found[RANDOM])
     assert "no standard deviation" in margin(found["DARTS"], found["one"])
+
+
+def test_exact_random_choice_stands_in_for_drawn_cells():
+    exact = Row("random choice", 4096, 0.9, 0.05, math.nan, 10, 20)
+    *_, one, last = summarise(RESULTS[:3], "DARTS", {"DARTS": exact, "one": exact})
+    assert (last.method, last.rank, one.rank) == ("random choice", 2, 3)
+    assert one.improvement == pytest.approx(-0.4 / 0.9)
+    assert margin(one, last).startswith("one -40.00 points over random choice: -8.00")
