@@ -30,13 +30,7 @@ def study_command(arguments: Sequence[str]) -> int:
         InputError: The study's file or an option of one of its runs is wrong.
         Interrupted: A signal ended it.
     """
-    expanded, _ = expand_configs(arguments, ("study",))
-    parser = RunParser(prog="lnas study")
-    parser.add_argument("-c", "--config", action="config", help="the study's file or name")
-    parser.add_class_arguments(Study)
-    given = parser.parse_args(expanded).as_dict()
-    del given["config"]
-    study = study_of(given)
+    study = read_study(arguments)
     console = Console(highlight=False)
     planned = list(trials(study))
     benchmark = None if study.truth is None else NasBench201Benchmark()
@@ -50,6 +44,21 @@ def study_command(arguments: Sequence[str]) -> int:
         results = true_results(study, planned, benchmark)
     report(console, study, planned, results, failures, exact)
     return next((failure.code if failure.code > 0 else 1 for failure in failures), 0)
+
+
+def read_study(arguments: Sequence[str]) -> Study:
+    """Return the study that the options of `lnas study` describe.
+
+    Raises:
+        InputError: There is no such study, or an option is wrong.
+    """
+    expanded, _ = expand_configs(arguments, ("study",))
+    parser = RunParser(prog="lnas study")
+    parser.add_argument("-c", "--config", action="config", help="the study's file or name")
+    parser.add_class_arguments(Study)
+    given = parser.parse_args(expanded).as_dict()
+    del given["config"]
+    return study_of(given)
 
 
 def study_of(given: Mapping[str, Any]) -> Study:
