@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
+from torch.nn import functional
 
 from lnas.tasks.measures import Measure
 from lnas.tasks.metrics import EpochMetrics
@@ -26,14 +27,23 @@ class Output:
     """What a network returns.
 
     Args:
-        logits: Unnormalised class scores, (batch, classes) for images.
+        logits: Unnormalised class scores, (batch, classes) for images, (time, streams, words) for
+            texts.
         auxiliary: Class scores of an auxiliary head, shaped like the logits; None without one.
         state: What a recurrent network hands to the next batch.
+        activations: What a recurrent cell put out, before and behind its dropout, each
+            (time, streams, units); None for other networks.
     """
 
     logits: Tensor
     auxiliary: Tensor | None = None
     state: State = None
+    activations: tuple[Tensor, Tensor] | None = None
+
+    def cross_entropy(self, targets: Tensor) -> Tensor:
+        """Return the mean cross entropy of the scores in nats; targets are shaped like examples."""
+        scores = self.logits.flatten(0, -2)
+        return functional.cross_entropy(scores, targets.flatten())
 
 
 NetworkCall: TypeAlias = Callable[[Any, State], Output]
