@@ -1,9 +1,10 @@
-"""Training or evaluation mode for a while."""
+"""Modes for a while: training or evaluation, and full precision."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -22,3 +23,15 @@ def mode(network: nn.Module, training: bool) -> Iterator[None]:
     finally:
         for part, flag in zip(parts, before, strict=True):
             part.training = flag
+
+
+def full_precision(like: Tensor) -> AbstractContextManager[None]:
+    """Turn autocast off on the device of a tensor.
+
+    Args:
+        like: Any tensor; devices without autocast are left alone.
+    """
+    kind = like.device.type
+    if torch.amp.is_autocast_available(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()

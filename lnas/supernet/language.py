@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lnas.errors import InputError
+from lnas.operations import full_precision
 from lnas.operations.word_loss import word_loss
 from lnas.supernet.recurrent_cell import SPREAD
 from lnas.tasks import Output, State
@@ -161,7 +162,7 @@ class WordOutput(Output):
         activations: tuple[Tensor, Tensor],
     ) -> None:
         parts: dict[str, Any] = {"features": features, "weight": weight, "bias": bias}
-        parts |= {"auxiliary": None, "state": state, "activations": activations}
+        parts |= {"auxiliary": None, "state": state, "activations": activations, "entropy": None}
         for name, value in parts.items():
             object.__setattr__(self, name, value)
 
@@ -172,7 +173,7 @@ class WordOutput(Output):
 
     def cross_entropy(self, targets: Tensor) -> Tensor:
         """Return the mean cross entropy in nats, without writing the scores down."""
-        with torch.autocast(self.features.device.type, enabled=False):
+        with full_precision(self.features):
             return word_loss(self.features.flatten(0, 1), self.weight, self.bias, targets.flatten())
 
 

@@ -16,7 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lnas.operations import BatchNorm2d
+from lnas.operations import BatchNorm2d, full_precision
 from lnas.operations.activations import build_activation, curve_of
 from lnas.relaxations import CellGates
 from lnas.spaces import SearchSpace
@@ -85,7 +85,7 @@ class RecurrentCell(nn.Module):
         curves = {name: curve_of(part) for name, part in self.activations.items()}
         if path == "reference" or None in curves.values():
             return self._reference(inputs, hidden, table, active, mask)
-        with torch.autocast(hidden.device.type, enabled=False):
+        with full_precision(hidden):
             return self._fused(inputs, hidden, table, active, mask, curves)
 
     def _fused(

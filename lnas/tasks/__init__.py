@@ -2,7 +2,8 @@
 
 from lnas.tasks.base import Batch, NetworkCall, Output, Role, State, Task
 from lnas.tasks.classification import ImageClassification
-from lnas.tasks.examples import Examples, ImageExamples
+from lnas.tasks.examples import Examples, ImageExamples, TextExamples
+from lnas.tasks.language_modeling import LanguageModeling, TextBatch
 from lnas.tasks.measures import ACCURACY, PERPLEXITY, Measure
 from lnas.tasks.metrics import EpochMetrics
 
@@ -14,10 +15,13 @@ __all__ = [
     "Examples",
     "ImageClassification",
     "ImageExamples",
+    "LanguageModeling",
     "Measure",
     "NetworkCall",
     "Output",
     "Role",
     "State",
     "Task",
+    "TextBatch",
+    "TextExamples",
 ]

@@ -4,10 +4,11 @@ A task turns a network and a batch into a loss, and says which numbers an epoch 
 It never sees the architecture: `network_call` hides the gates.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from torch import Tensor
 from torch.nn import functional
@@ -33,17 +34,25 @@ class Output:
         state: What a recurrent network hands to the next batch.
         activations: What a recurrent cell put out, before and behind its dropout, each
             (time, streams, units); None for other networks.
+        entropy: The plain cross entropy (nats) that a task has found, for whoever measures.
     """
 
     logits: Tensor
     auxiliary: Tensor | None = None
     state: State = None
     activations: tuple[Tensor, Tensor] | None = None
+    entropy: Tensor | None = None
 
     def cross_entropy(self, targets: Tensor) -> Tensor:
         """Return the mean cross entropy of the scores in nats; targets are shaped like examples."""
         scores = self.logits.flatten(0, -2)
         return functional.cross_entropy(scores, targets.flatten())
+
+    def with_entropy(self, entropy: Tensor) -> Self:
+        """Return this output with the cross entropy noted on it, without its gradient."""
+        noted = copy.copy(self)
+        object.__setattr__(noted, "entropy", entropy.detach())
+        return noted
 
 
 NetworkCall: TypeAlias = Callable[[Any, State], Output]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lnas.tasks.base import Batch
+from lnas.tasks.language_modeling import TextBatch
 
 NOWHERE = torch.empty(0, device="meta")
 """Examples like this one have a shape and no content; nothing is computed with them."""
@@ -78,3 +79,36 @@ class ImageExamples(Examples):
         """Return black images of the first class."""
         images = self.inputs(count, like)
         return images, torch.zeros(count, dtype=torch.long, device=images.device)
+
+
+@final
+@dataclass(frozen=True)
+class TextExamples(Examples):
+    """Texts side by side, each word the target of those before it.
+
+    Args:
+        vocabulary_size: Number of words.
+    """
+
+    vocabulary_size: int = 10_000
+
+    def __str__(self) -> str:
+        return "Words"
+
+    @property
+    def classes(self) -> int:
+        """Number of words."""
+        return self.vocabulary_size
+
+    def network_options(self) -> dict[str, Any]:
+        """Return the number of words."""
+        return {"vocabulary_size": self.vocabulary_size}
+
+    def inputs(self, count: int = 1, like: Tensor = NOWHERE) -> Tensor:
+        """Return one step of `count` texts, all of the first word: (1, count)."""
+        return torch.zeros(1, count, dtype=torch.long, device=like.device)
+
+    def batch(self, count: int, like: Tensor) -> Batch:
+        """Return two steps of `count` texts, all of the first word."""
+        words = torch.zeros(2, count, dtype=torch.long, device=like.device)
+        return TextBatch(words, words, starts=True)
