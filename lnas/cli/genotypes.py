@@ -173,16 +173,13 @@ def _table(genotype: Genotype, kind: str) -> Table:
 
 
 def _cost(genotype: Genotype) -> str:
-    if genotype.space == "recurrent":
-        raise InputError("--cost counts networks for images; a recurrent genotype has none.")
     from lnas.costs import network_cost
     from lnas.networks import build
 
-    cost = network_cost(build(genotype))
-    return (
-        f"32x32 images, 10 classes: {cost.parameters:,} parameters, "
-        f"{cost.multiply_adds:,} multiply-adds"
-    )
+    network = build(genotype)
+    cost = network_cost(network)
+    data = f"{network.examples}, {network.examples.classes:,} classes"
+    return f"{data}: {cost.parameters:,} parameters, {cost.multiply_adds:,} multiply-adds each"
 
 
 def _records(genotype: Genotype) -> list[str]:

@@ -1,25 +1,26 @@
 """Costs of a network: parameters and multiply-adds.
 
-Convention: one multiply-add is one multiplication and one addition in a convolution or a linear
-layer; normalisation, activation, pooling and biases are not counted. The auxiliary head counts in
+Convention: one multiply-add is one multiplication and one addition in a convolution or a matrix
+product; normalisation, activation, pooling and biases are not counted. The auxiliary head counts in
 neither number, since it is gone after training; operations that do not reach the output of their
 cell count in both, as in the published numbers, although they are not computed. Under this
 convention the released DARTS cell has 528,359,040 multiply-adds on CIFAR and 529,911,552 on
 ImageNet; other conventions are in print (e.g. 574 million for the latter).
 """
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
 
+from lnas.networks import Network
 from lnas.networks.cells import all_computed
 from lnas.operations import mode
-from lnas.tasks import Examples, ImageExamples
+from lnas.tasks import Examples, Output
 
 Hook = Callable[[nn.Module, Any, Any], None]
 
@@ -37,19 +38,19 @@ class Cost:
     multiply_adds: int
 
 
-def network_cost(network: nn.Module, examples: Examples | None = None) -> Cost:
+def network_cost(network: Network, examples: Examples | None = None) -> Cost:
     """Count a derived network.
 
     Args:
         network: Any derived network; it is not changed.
-        examples: What the data looks like; None: CIFAR-10's images.
+        examples: What the data looks like; None: what such networks are usually built for.
     """
     parameters = sum(
         parameter.numel()
         for name, parameter in network.named_parameters()
         if not name.startswith("auxiliary.")
     )
-    inputs = (examples or ImageExamples()).inputs()
+    inputs = (examples or network.examples).inputs()
     with all_computed(network):
         return Cost(parameters, multiply_adds(network, inputs))
 
@@ -57,29 +58,26 @@ def network_cost(network: nn.Module, examples: Examples | None = None) -> Cost:
 def multiply_adds(module: nn.Module, *inputs: object) -> int:
     """Count the multiply-adds of one forward pass in evaluation mode; nothing is computed.
 
+    Counted are convolutions and matrix products, wherever in the module they are called.
+
     Args:
-        module: Any module whose work is done by convolution and linear submodules; it is not
-            changed. A supernet has to be on its reference path.
+        module: Any module; it is not changed. A supernet has to be on its reference path.
         inputs: Its arguments, tensors on the device "meta".
     """
-    total = 0
-
-    def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        if isinstance(layer, nn.Conv2d):
-            each = layer.in_channels // layer.groups * math.prod(layer.kernel_size)
-            total += output.numel() * each
-        elif isinstance(layer, nn.Linear):
-            total += output.numel() * layer.in_features
-
-    run_on_meta(module, inputs, [(layer, count) for layer in module.modules()])
-    return total
+    with FlopCounterMode(display=False) as counter:
+        output = run_on_meta(module, inputs)
+        if isinstance(output, Output):
+            _ = output.logits  # those of words are computed for who asks
+    return int(counter.get_total_flops()) // 2
 
 
 def run_on_meta(
-    module: nn.Module, inputs: tuple[object, ...], hooks: Iterable[tuple[nn.Module, Hook]]
-) -> None:
+    module: nn.Module, inputs: tuple[object, ...], hooks: Iterable[tuple[nn.Module, Hook]] = ()
+) -> Any:
     """Run a module in evaluation mode for its shapes alone: nothing is computed or changed.
+
+    Returns:
+        What the module returns, on "meta".
 
     Args:
         module: The module.
@@ -93,7 +91,7 @@ def run_on_meta(
     handles = [layer.register_forward_hook(hook) for layer, hook in hooks]
     try:
         with mode(module, training=False), torch.no_grad():
-            functional_call(module, state, inputs)
+            return functional_call(module, state, inputs)
     finally:
         for handle in handles:
             handle.remove()

@@ -5,6 +5,7 @@ from lnas.networks.building import build, build_small
 from lnas.networks.cifar import CifarNetwork
 from lnas.networks.imagenet import ImageNetNetwork
 from lnas.networks.nasbench201 import NasBench201Network
+from lnas.networks.recurrent import RecurrentNetwork
 from lnas.networks.unused import unused_parameters
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ImageNetNetwork",
     "NasBench201Network",
     "Network",
+    "RecurrentNetwork",
     "build",
     "build_small",
     "unused_parameters",

@@ -2,14 +2,22 @@
 
 from typing import Any
 
-from lnas.errors import InputError
 from lnas.genotype import Genotype
 from lnas.networks.base import Network
 from lnas.networks.cifar import CifarNetwork
 from lnas.networks.nasbench201 import NasBench201Network
+from lnas.networks.recurrent import RecurrentNetwork
 
-_NETWORKS: dict[str, type[Network]] = {"darts": CifarNetwork, "nasbench201": NasBench201Network}
-SMALL = {"darts": {"channels": 4, "layers": 3}, "nasbench201": {"channels": 4, "cells": 1}}
+_NETWORKS: dict[str, type[Network]] = {
+    "darts": CifarNetwork,
+    "nasbench201": NasBench201Network,
+    "recurrent": RecurrentNetwork,
+}
+SMALL = {
+    "darts": {"channels": 4, "layers": 3},
+    "nasbench201": {"channels": 4, "cells": 1},
+    "recurrent": {"units": 4},
+}
 
 
 def build(genotype: Genotype, **options: Any) -> Network:
@@ -20,13 +28,8 @@ def build(genotype: Genotype, **options: Any) -> Network:
         options: Arguments of the network's class, e.g. channels, num_classes.
 
     Raises:
-        InputError: There is no such network, or an argument is wrong.
+        InputError: An argument is wrong.
     """
-    if genotype.space not in _NETWORKS:
-        raise InputError(
-            f"There is no network of the space {genotype.space}; "
-            f"use a genotype of {' or '.join(_NETWORKS)}."
-        )
     return _NETWORKS[genotype.space](genotype, **options)
 
 
@@ -38,6 +41,6 @@ def build_small(genotype: Genotype, **options: Any) -> Network:
         options: What the data asks for, see `Examples.network_options`.
 
     Raises:
-        InputError: As for `build`.
+        InputError: An argument is wrong.
     """
-    return build(genotype, **SMALL.get(genotype.space, {}), **options)
+    return build(genotype, **SMALL[genotype.space], **options)

@@ -13,6 +13,7 @@ from lnas.genotype import Genotype
 from lnas.networks.auxiliary import AuxiliaryHead
 from lnas.networks.stacked import StackedNetwork
 from lnas.operations import BatchNorm2d
+from lnas.tasks import ImageExamples
 
 
 class FirstStem(nn.Module):
@@ -69,6 +70,8 @@ class ImageNetNetwork(StackedNetwork):
     Raises:
         InputError: The genotype is of another space, or a number is not positive, or odd.
     """
+
+    examples = ImageExamples(1000, (3, 224, 224))
 
     def __init__(
         self,

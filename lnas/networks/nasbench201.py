@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lnas.genotype import Genotype
-from lnas.networks.base import Network
+from lnas.networks.base import ImageNetwork
 from lnas.networks.cells import GenotypeEdges
 from lnas.operations.skeleton import Stem
 from lnas.supernet.nasbench201 import Head, ResidualCell
@@ -36,7 +36,7 @@ class DerivedNasBench201Cell(nn.Module):
 
 
 @final
-class NasBench201Network(Network):
+class NasBench201Network(ImageNetwork):
     """One architecture of the benchmark.
 
     Args:

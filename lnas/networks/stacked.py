@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from lnas.genotype import Genotype
 from lnas.networks.auxiliary import AuxiliaryHead
-from lnas.networks.base import Network
+from lnas.networks.base import ImageNetwork
 from lnas.networks.cells import DerivedCell
 from lnas.tasks import Output, State
 
 
-class StackedNetwork(Network):
+class StackedNetwork(ImageNetwork):
     """Stem, cells that read the two cells before them, mean over the image, classifier.
 
     Args:

@@ -28,6 +28,8 @@ def unused_parameters(network: Network, examples: Examples) -> list[str]:
         for name, value in network.named_parameters()
     }
     rate, network.drop_path = network.drop_path, 0.0
+    draw = network.draw
+    network.set_draw("unused parameters")
     try:
         with mode(network, training=True):
             output = functional_call(network, {**state, **parameters}, (examples.inputs(2),))
@@ -36,5 +38,5 @@ def unused_parameters(network: Network, examples: Examples) -> list[str]:
             loss = loss + output.auxiliary.sum()
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     finally:
-        network.drop_path = rate
+        network.drop_path, network.draw = rate, draw
     return [name for name, found in zip(parameters, gradients, strict=True) if found is None]

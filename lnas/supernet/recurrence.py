@@ -28,6 +28,7 @@ def recurrence(
     weights: Mapping[int, Tensor],
     mask: Tensor | None = None,
     norm: BatchNorm2d | None = None,
+    outputs: Sequence[int] | None = None,
 ) -> Tensor:
     """Run a recurrent cell over a sequence; return the hidden states, (time, streams, units).
 
@@ -42,10 +43,12 @@ def recurrence(
         weights: Matrix of each node that the plan enters, (units, 2 * units).
         mask: Factors of dropped hidden units, (streams, units).
         norm: Normalises the first state and every node; without scale and shift.
+        outputs: The nodes whose mean is the hidden state; None: all.
     """
     inputs = (projected, hidden, recurrent, gates, *weights.values())
     learning = [torch.is_grad_enabled() and tensor.requires_grad for tensor in inputs]
-    cell = _Pass(plan, curves, mask, norm, learning, tuple(weights))
+    means = tuple(outputs or range(1, len(plan) + 1))
+    cell = _Pass(plan, curves, mask, norm, learning, tuple(weights), means)
     output: Tensor = _Recurrence.apply(cell, *inputs)
     return output
 
@@ -77,8 +80,10 @@ class _Pass:
         norm: BatchNorm2d | None,
         learning: list[bool],
         entered: tuple[int, ...],
+        means: tuple[int, ...],
     ) -> None:
-        self.plan, self.curves, self.mask, self.entered = plan, curves, mask, entered
+        self.plan, self.curves, self.mask = plan, curves, mask
+        self.entered, self.means = entered, means
         self.nodes = len(plan)
         self.keeps, self.learns_gates = any(learning), learning[3]
         self.learns_weights = learning[2] or any(learning[4:])
@@ -98,7 +103,7 @@ class _Pass:
         }
         for source in self.sources.values():
             source.remember(self.kept, streams)
-        self.entrances = projected.clone()
+        self.projected, self.entrances = projected, torch.empty_like(projected)
         self.reads = projected.new_empty(self.kept, streams, units)
         self.states: list[list[Tensor]] = []
         self.output = projected.new_empty(steps, streams, units)
@@ -110,7 +115,8 @@ class _Pass:
         """Compute the states of one step from the hidden state before; return the one behind."""
         units = hidden.shape[1]
         read = self._masked(hidden, self.reads[step % self.kept])
-        pair = self.entrances[step].addmm_(read, self.recurrent)
+        pair = self.entrances[step]
+        torch.addmm(self.projected[step], read, self.recurrent, out=pair)
         gate, candidate = pair[:, :units].sigmoid_(), pair[:, units:].tanh_()
         states = [self.norm.forward(torch.lerp(hidden, candidate, gate))]
         sums: list[Tensor | None] = [None] * (self.nodes + 1)
@@ -124,10 +130,10 @@ class _Pass:
             states.append(self.norm.forward(torch.zeros_like(hidden) if total is None else total))
         if self.keeps:
             self.states.append(states)
-        output = self.output[step].copy_(states[1])
-        for state in states[2:]:
-            output.add_(state)
-        return output.div_(self.nodes)
+        output = self.output[step].copy_(states[self.means[0]])
+        for node in self.means[1:]:
+            output.add_(states[node])
+        return output.div_(len(self.means))
 
     def _masked(self, state: Tensor, out: Tensor) -> Tensor:
         return out.copy_(state) if self.mask is None else torch.mul(state, self.mask, out=out)
@@ -156,8 +162,10 @@ class _Pass:
         """Return the gradient of the hidden state before a step from that of the one behind."""
         streams, units = grad.shape
         states = self.states[step]
-        share = grad / self.nodes
-        of_states = [torch.zeros_like(grad), *(share.clone() for _ in range(self.nodes))]
+        share, none = grad / len(self.means), torch.zeros_like(grad)
+        of_states = [
+            (share if node in self.means else none).clone() for node in range(self.nodes + 1)
+        ]
         of_sums = grad.new_empty(streams, self.nodes + 1, units)
         for node in range(self.nodes, 0, -1):
             index = self._norm_index(step, node)

@@ -26,6 +26,11 @@ def test_show_counts_the_network_on_demand(capsys):
     genotype_command(["show", CELL, "--cost"])
     # 73,306 for the empty cell and 243,040 for each 3x3 convolution (NAS-Bench-201)
     assert "316,346 parameters" in capsys.readouterr().out
+    genotype_command(["show", "darts_rnn_v2", "--cost"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Words, 10,000 classes: 22,960,000 parameters" in printed
+    # 2D * 2D for the word and the state before, D * 2D for each of 8 nodes, D * V for the scores
+    assert f"{(4 + 16) * 850**2 + 850 * 10_000:,} multiply-adds" in printed
 
 
 @pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
@@ -100,7 +105,6 @@ def test_diff_says_when_there_is_none_and_when_cells_are_isomorphic(capsys):
         (["show"], "genotype"),
         (["show", "darts_v2", "--pictures", "x"], "--pictures"),
         (["show", "darts_v9"], "did you mean"),
-        (["show", "darts_rnn_v1", "--cost"], "recurrent"),
         (["show", "darts_v2", "--picture", "cell.gif"], "gif"),
         (["convert", "darts_v2", "--to", "yaml"], "'yaml'"),
         (["convert", "darts_v2", "--to", "nasbench201"], "of darts; use darts or json"),

@@ -7,7 +7,13 @@ import torch
 
 from lnas.errors import InputError
 from lnas.genotype import Genotype
-from lnas.networks import CifarNetwork, NasBench201Network, build, unused_parameters
+from lnas.networks import (
+    CifarNetwork,
+    NasBench201Network,
+    RecurrentNetwork,
+    build,
+    unused_parameters,
+)
 from lnas.tasks import ImageExamples
 
 NB201 = Genotype.from_text(
@@ -107,8 +113,7 @@ def test_the_space_names_its_usual_network(published):
     assert isinstance(build(published.v2, channels=4, layers=2), CifarNetwork)
     assert isinstance(build(NB201, channels=4, cells=1), NasBench201Network)
     recurrent = Genotype("recurrent", {"recurrent": [[("tanh", 0)]]})
-    with pytest.raises(InputError, match="no network of the space recurrent"):
-        build(recurrent)
+    assert isinstance(build(recurrent, units=4, vocabulary_size=9), RecurrentNetwork)
 
 
 def test_unused_parameters_are_those_without_gradient(published):
