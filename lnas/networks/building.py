@@ -13,7 +13,7 @@ _NETWORKS: dict[str, type[Network]] = {
     "nasbench201": NasBench201Network,
     "recurrent": RecurrentNetwork,
 }
-SMALL = {
+_SMALL = {
     "darts": {"channels": 4, "layers": 3},
     "nasbench201": {"channels": 4, "cells": 1},
     "recurrent": {"units": 4},
@@ -43,4 +43,4 @@ def build_small(genotype: Genotype, **options: Any) -> Network:
     Raises:
         InputError: An argument is wrong.
     """
-    return build(genotype, **SMALL[genotype.space], **options)
+    return build(genotype, **_SMALL[genotype.space], **options)
