@@ -131,7 +131,7 @@ def test_a_method_keeps_its_batch_size_whatever_the_data(data):
 def test_pr_darts_has_the_released_size_and_temperatures(tmp_path):
     options = ["--data=lnas.data.FakeImages", "--data.images=1000", "--data.num_classes=10"]
     options.append(f"--run.folder={tmp_path / 'run'}")
-    cli = _prepare("search", ["--config", "pr_darts", *options])
+    cli = prepare("search", ["--config", "pr_darts", *options])
     parameters = sum(p.numel() for p in cli.model.parameters())
     assert parameters == 1_323_226  # 224 of them logits
     anneal = cli.settings["trainer"]["callbacks"][0]["init_args"]

@@ -37,13 +37,19 @@ class ZeroOneLoss(SearchCallback):
 
     def architecture_loss(self, module: SearchModule, step: SearchStep) -> Tensor:
         """Return the loss, in [-weight / 4, 0] or [-weight / 2, 0]; least when all are 0 or 1."""
-        mask = module.architecture.mask()
-        tables = module.architecture.probabilities()
-        gates = torch.cat([tables[name][mask[name]] for name in tables])
-        return self.weight * zero_one_loss(gates, self.form)
+        mask, tables = module.architecture.mask(), module.architecture.probabilities()
+        gates = torch.cat(list(tables.values()))
+        return self.weight * zero_one_loss(gates, self.form, torch.cat([mask[n] for n in tables]))
 
 
-def zero_one_loss(gates: Tensor, form: Form) -> Tensor:
-    """Return minus the mean of (gate - 1/2)^2, or of |gate - 1/2|, scalar; gates in any shape."""
-    distance = gates - 0.5
-    return -(distance.square() if form == "l2" else distance.abs()).mean()
+def zero_one_loss(gates: Tensor, form: Form, mask: Tensor) -> Tensor:
+    """Return minus the mean of (gate - 1/2)^2, or of |gate - 1/2|, scalar.
+
+    Args:
+        gates: Any shape.
+        form: As of `ZeroOneLoss`.
+        mask: The gates that count, bool of the same shape.
+    """
+    distance = (gates - 0.5) * mask
+    each = distance.square() if form == "l2" else distance.abs()
+    return -each.sum() / mask.sum().clamp(min=1)

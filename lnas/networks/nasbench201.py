@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from lnas.genotype import Genotype
 from lnas.networks.base import ImageNetwork
 from lnas.networks.cells import GenotypeEdges
-from lnas.operations.skeleton import Stem
-from lnas.supernet.nasbench201 import Head, ResidualCell
+from lnas.operations.skeleton import Head, Stem
+from lnas.supernet.nasbench201 import ResidualCell
 from lnas.tasks import Output, State
 
 

@@ -42,7 +42,7 @@ def architecture_hessian(
         )
 
     def product(vector: Tensor) -> Tensor:
-        parts = vector.to(slopes[0]).split(sizes)
+        parts = torch.split(vector.to(slopes[0]), sizes)
         along = [part.view_as(slope) for part, slope in zip(parts, slopes, strict=True)]
         found = torch.autograd.grad(
             slopes, parameters, along, retain_graph=True, materialize_grads=True

@@ -18,8 +18,9 @@ STEP = SearchStep(0, 0, 0.0)
 
 @pytest.mark.parametrize(("form", "expected"), [("l2", -0.132), ("l1", -0.28)])
 def test_the_loss_has_its_published_value(form, expected):
-    gates = torch.tensor([0.5, 0.5, 1.0, 0.0, 0.9], dtype=torch.float64)
-    assert zero_one_loss(gates, form).item() == pytest.approx(expected)
+    gates = torch.tensor([0.5, 0.5, 1.0, 0.0, 0.9, 0.7], dtype=torch.float64)
+    mask = torch.tensor([True] * 5 + [False])
+    assert zero_one_loss(gates, form, mask).item() == pytest.approx(expected)
 
 
 def search_at(space, logits):

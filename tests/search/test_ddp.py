@@ -7,6 +7,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
+from lnas.callbacks import HessianEigenvalue
 from lnas.errors import NonFiniteError
 from lnas.relaxations import HardConcrete, OneHot, Proximal, RandomCell
 from lnas.search import (
@@ -96,20 +97,24 @@ RELAXATIONS = {
 
 
 def search_in_parts(folder, devices):
-    tiny, found = tiny_search(), {}
+    tiny, found, options = tiny_search(), {}, {"precision": "64-true", "devices": devices}
+    if devices > 1:
+        options["strategy"] = "ddp"
     for name, (relaxation, strategy) in RELAXATIONS.items():
         module = tiny.module(FixedStatistics, relaxation=relaxation(), strategy=strategy())
-        options = {"precision": "64-true", "devices": devices, "max_epochs": 1}
-        if devices > 1:
-            options["strategy"] = "ddp"
-        tiny.trainer(folder, **options).fit(module, datamodule=tiny.data())
+        tiny.trainer(folder, **options, max_epochs=1).fit(module, datamodule=tiny.data())
         assert module.steps == 4
         found[name] = {key: value.clone() for key, value in module.state_dict().items()}
+    curvature = HessianEigenvalue(every=1, tolerance=1e-9)
+    trainer = tiny.trainer(folder, [curvature], **options)
+    trainer.fit(tiny.module(FixedStatistics), datamodule=tiny.data())
+    found["curvature"] = {str(epoch): torch.tensor(value) for epoch, value in curvature.history}
     return found
 
 
 def test_two_ranks_leave_out_the_same_operations_and_search_as_one(run_two_ranks, tmp_path):
     alone = search_in_parts(tmp_path / "one", 1)
+    assert len(alone["curvature"]) == 2
     first, second = run_two_ranks(search_in_parts, tmp_path / "two", 2)
     for name, state in alone.items():
         for key, value in state.items():
