@@ -11,7 +11,7 @@ from rich.table import Table
 from lnas.benchmarks import NasBench201Benchmark
 from lnas.runs.command_line import RunParser
 from lnas.runs.shipped import expand_configs
-from lnas.studies.engine import LocalEngine
+from lnas.studies.engine import Engine, LocalEngine
 from lnas.studies.graph import Trial, trials
 from lnas.studies.picture import accuracy_picture
 from lnas.studies.plan import RANDOM, Options, Stage, Study, Variant
@@ -37,13 +37,26 @@ def study_command(arguments: Sequence[str]) -> int:
     exact = None if benchmark is None else random_choice(study, benchmark)
     progress = StudyProgress(console)
     with progress.shown():
-        failures = run_study(study, planned, LocalEngine(), progress)
+        failures = run_study(study, planned, engine_of(study), progress)
     if benchmark is None:
         results = trained_results(planned)
     else:
         results = true_results(study, planned, benchmark)
     report(console, study, planned, results, failures, exact)
     return next((failure.code if failure.code > 0 else 1 for failure in failures), 0)
+
+
+def engine_of(study: Study) -> Engine:
+    """Return what starts the runs.
+
+    Raises:
+        InputError: There is no such cluster.
+    """
+    if study.engine == "local":
+        return LocalEngine()
+    from lnas.studies.ray_engine import RayEngine
+
+    return RayEngine(study.address, study.gpus)
 
 
 def read_study(arguments: Sequence[str]) -> Study:
@@ -127,10 +140,11 @@ def report(
 def _print_places(console: Console, trial: Trial) -> None:
     """Print where the files of a derived cell are."""
     found = trial.genotype.parent
+    searched = [run for run in trial.searches if run.kind == "search"][-1]
     places: list[tuple[str, Path]] = [
         ("genotype", trial.genotype),
         ("its picture", found / "genotype.png"),
-        ("search log", found / "metrics.csv"),
+        ("search log", searched.folder / "metrics.csv"),
     ]
     if trial.evaluations:
         trained = trial.evaluations[0].folder

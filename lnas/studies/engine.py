@@ -28,6 +28,11 @@ class Handle(ABC):
     def exit_code(self) -> int | None:
         """Its exit code, negative for the signal that ended it; None while it goes on."""
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it ended with its worker or machine, through no fault of its own."""
+        return False
+
     @abstractmethod
     def stop(self) -> None:
         """Ask it to write a checkpoint and end; call it once."""

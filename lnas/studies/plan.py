@@ -99,6 +99,9 @@ class Study:
         jobs: How many runs go on at the same time, each a process of its own.
         threads: Threads that torch computes with in each of them; 1 is best for networks of a few
             channels, whose kernels are too short to be shared out. None shares the cores out.
+        engine: Where the runs are: "local" on this machine, "ray" on a Ray cluster.
+        address: Address of the Ray cluster; None takes the one that this machine belongs to.
+        gpus: GPUs of each run on Ray, which may be a share of one.
         folder: Where the runs and the table go.
         overwrite: Replace runs that were made with other settings.
     """
@@ -114,6 +117,9 @@ class Study:
     reference: str | None = None
     jobs: int = 1
     threads: int | None = None
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    gpus: float = 0.0
     folder: str | None = None
     overwrite: bool = False
 
@@ -130,6 +136,8 @@ class Study:
         for argument in ("retrainings", "jobs"):
             if getattr(self, argument) < 1:
                 raise InputError(f"{argument}={getattr(self, argument)} is none; give 1 or more.")
+        if not self.gpus >= 0:
+            raise InputError(f"gpus={self.gpus} is no number of GPUs; give 0 or more.")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"threads={self.threads} is no number of threads; give 1 or more.")
         if (self.evaluation is None) == (self.truth is None):

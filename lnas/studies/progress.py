@@ -56,13 +56,12 @@ class StudyProgress:
         self._draw_whole()
 
     def ended(self, title: str) -> None:
-        """Take a run's bar away; it counts as finished."""
+        """Take a run's bar away."""
         task, _ = self._runs.pop(title)
         self._bar.remove_task(task)
-        self.skipped()
 
-    def skipped(self) -> None:
-        """Count a run that turned out to be finished."""
+    def settled(self) -> None:
+        """Count a run that needs no more time: it is finished, has failed, or cannot begin."""
         self._finished += 1
         self._draw_whole()
 

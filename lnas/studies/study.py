@@ -7,6 +7,7 @@ from its checkpoint, and what had not begun starts.
 
 import fcntl
 import signal
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from lnas.supernet import Architecture
 
 PERIOD = 0.2  # seconds
 LOCK = "study.lock"
+CHANCES = 3  # how often a run that was lost with its machine is started again
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class _Schedule:
         self.waiting = list(waiting)
         self.active: dict[Run, Handle] = {}
         self.failures: list[Failure] = []
+        self.lost: Counter[Run] = Counter()
 
     def run(self) -> list[Failure]:
         """Start and watch until nothing is left."""
@@ -137,7 +140,7 @@ class _Schedule:
         try:
             arguments = to_do(run, self.study.overwrite)
             if arguments is None:
-                self.progress.skipped()
+                self.progress.settled()
                 return
             if f"--run.folder={run.folder}" in arguments:
                 clear(run)
@@ -158,7 +161,13 @@ class _Schedule:
             del self.active[run]
             self.progress.ended(run.title)
             if code == 0 and is_finished(run):
+                self.progress.settled()
                 continue
+            if handle.is_lost and self.lost[run] < CHANCES:
+                self.lost[run] += 1
+                self.waiting.insert(0, run)
+                continue
+            self.progress.settled()
             if not self.received.numbers:
                 self.failures.append(Failure(run, code or 1, _reason(run, code)))
 

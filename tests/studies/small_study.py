@@ -4,6 +4,7 @@ The callback is part of the runs' settings; where it stops stands in a file, so 
 killed and one that is left alone have the same settings.
 """
 
+import os
 import signal
 import sys
 import time
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from lnas.callbacks import architecture_pictures, derive_genotype
 from lnas.runs.exit_codes import exit_code
-from lnas.studies.command import report
+from lnas.studies.command import engine_of, report
 from lnas.studies.engine import LocalEngine
 from lnas.studies.graph import trials
 from lnas.studies.plan import Options, Stage, Study, Variant
@@ -56,7 +57,7 @@ class PauseAt(Callback):
             raise RuntimeError("asked to fail")
         if place in lines:
             with PAUSED.open("a") as file:
-                file.write(f"{place}\n")
+                file.write(f"{place}\n{os.getpid()}\n")
             while place in PAUSE.read_text().splitlines():
                 time.sleep(0.02)
 
@@ -116,8 +117,6 @@ def start(folder, changes):
 
     Its runs are forks of this process, which has imported everything.
     """
-    import os
-
     os.setsid()
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -129,7 +128,8 @@ def start(folder, changes):
     def act():
         console, small = Console(highlight=False, width=200), study(**changes)
         planned = list(trials(small))
-        failures = run_study(small, planned, LocalEngine("fork"), StudyProgress(console))
+        engine = LocalEngine("fork") if small.engine == "local" else engine_of(small)
+        failures = run_study(small, planned, engine, StudyProgress(console))
         report(console, small, planned, trained_results(planned), failures)
         return len(failures)
 
