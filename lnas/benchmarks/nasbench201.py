@@ -159,7 +159,7 @@ class NasBench201Benchmark:
                 f"Operation {unknown[0]!r} is not in the benchmark; use {', '.join(NAMES)}."
             )
         numbers = [NAMES.index(name) for name in operations]
-        chosen: NDArray[np.bool_] = np.isin(self._columns["ops"], numbers).all(axis=1)
+        chosen = np.asarray(np.isin(self._columns["ops"], numbers).all(axis=1))
         if not chosen.any():
             raise InputError(f"No cell of the table uses {', '.join(operations)} only.")
         return chosen

@@ -117,8 +117,9 @@ def write_table(folder: Path, columns: Mapping[str, Array]) -> None:
     Raises:
         InputError: The folder cannot be written.
     """
+    arrays: dict[str, Any] = {"op_names": np.array(NAMES), **columns}
     with replacing(folder / TABLE) as temporary:
-        np.savez_compressed(temporary, op_names=np.array(NAMES), **dict(columns))
+        np.savez_compressed(temporary, **arrays)
 
 
 def needed_columns() -> list[str]:

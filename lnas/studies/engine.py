@@ -104,7 +104,7 @@ class LocalEngine(Engine):
         if method == "forkserver":
             self._context.set_forkserver_preload(PRELOADED)
 
-    def start(self, job: Job) -> Handle:
+    def start(self, job: Job) -> LocalHandle:
         """Start a process."""
         told = self._context.RawValue("d", 0.0)
         process = self._context.Process(target=run_process, args=(job, told))

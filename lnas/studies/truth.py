@@ -50,7 +50,7 @@ def random_choice(study: Study, benchmark: NasBench201Benchmark) -> dict[str, Ro
     Raises:
         InputError: A variant searches another space than the benchmark's.
     """
-    rows = {}
+    rows: dict[str, Row] = {}
     for variant in study.variants:
         operations = derivable(space_of(variant))
         found = benchmark.statistics(study.truth_dataset, operations)

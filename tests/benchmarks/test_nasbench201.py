@@ -95,6 +95,7 @@ def test_every_cell_of_the_space_is_in_the_real_table_once(benchmark_table):
         assert benchmark_table.query(asked).genotype == asked
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("cells", [20, pytest.param(1000, marks=pytest.mark.slow)])
 def test_costs_of_random_cells_are_those_of_the_real_table(benchmark_table, cells):
     """Two of the three data sets alternate; the benchmark counts the classifier's bias, too."""
