@@ -16,6 +16,7 @@ from lnas.studies.graph import Trial, trials
 from lnas.studies.picture import accuracy_picture
 from lnas.studies.plan import RANDOM, Options, Stage, Study, Variant
 from lnas.studies.progress import StudyProgress
+from lnas.studies.records import write_records
 from lnas.studies.results import Result, trained_results
 from lnas.studies.study import Failure, run_study
 from lnas.studies.summary import Row, margin, summarise
@@ -110,6 +111,7 @@ def report(
         exact: The row of random choice for each method, when a benchmark knows it.
     """
     root = study.root
+    write_records(study, planned)
     reference = study.reference or study.methods()[0]
     rows = summarise(results, reference, exact)
     drawn = [row for row in rows if row.method == RANDOM]
@@ -131,10 +133,8 @@ def report(
     for trial in planned:
         if trial.searches and not any(one.run in trial.runs for one in failures):
             _print_places(console, trial)
-    if results:
-        console.print(
-            f"\nTable {root / 'table.md'}, all runs {root / 'results.csv'}", soft_wrap=True
-        )
+    table = f"Table {root / 'table.md'}, trainings {root / 'results.csv'}, " if results else ""
+    console.print(f"\n{table}all runs {root / 'runs.csv'}", soft_wrap=True)
 
 
 def _print_places(console: Console, trial: Trial) -> None:

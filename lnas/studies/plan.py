@@ -93,7 +93,9 @@ class Study:
         seeds: One search of each variant for each.
         random: Number of randomly drawn cells; at least 2 give a standard deviation, 0 leaves
             the baseline out.
-        retrainings: How often each cell is trained, each time from other initial weights.
+        retrainings: How often each cell is trained, each time from other initial weights; 0 ends
+            with the searches, and `evaluation` only says whose parameters are counted.
+        signals: Names of logged values that `signals.csv` has epoch by epoch.
         reference: The row of the table that the others are compared with, seed by seed; None is
             the first one.
         jobs: How many runs go on at the same time, each a process of its own.
@@ -114,6 +116,7 @@ class Study:
     seeds: list[int] = field(default_factory=lambda: [0])
     random: int = 4
     retrainings: int = 1
+    signals: list[str] = field(default_factory=list)
     reference: str | None = None
     jobs: int = 1
     threads: int | None = None
@@ -133,9 +136,10 @@ class Study:
             raise InputError(f"seeds={self.seeds} has one seed twice; give each once.")
         if self.random < 0:
             raise InputError(f"random={self.random} is no number of cells; give 0 or more.")
-        for argument in ("retrainings", "jobs"):
-            if getattr(self, argument) < 1:
-                raise InputError(f"{argument}={getattr(self, argument)} is none; give 1 or more.")
+        for argument, least in (("retrainings", 0), ("jobs", 1)):
+            value = getattr(self, argument)
+            if value < least:
+                raise InputError(f"{argument}={value} is too few; give {least} or more.")
         if not self.gpus >= 0:
             raise InputError(f"gpus={self.gpus} is no number of GPUs; give 0 or more.")
         if self.threads is not None and self.threads < 1:

@@ -1,0 +1,137 @@
+"""What the runs of a study found and logged, as two small tables that a notebook reads.
+
+| file | a row for | columns besides method, seed and run |
+|---|---|---|
+| `runs.csv` | each finished run | hashes of settings and genotype, the cell, its size, results |
+| `signals.csv` | each of its epochs | the last value in that epoch of each of the study's signals |
+
+`run` is the name of the run's folder: "search", "evaluate", ... Nothing in the tables depends on a
+clock or a path, so that a study that is repeated writes the same bytes.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pandas as pd
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule
+
+from lnas.costs import Cost, network_cost
+from lnas.derivation.scores import FILE as SCORES
+from lnas.files import write_text
+from lnas.genotype import Genotype
+from lnas.loggers import MetricsCsv, read_rows
+from lnas.networks import Network
+from lnas.runs.training import settings_of
+from lnas.studies.graph import Run, Trial
+from lnas.studies.plan import Options, Study
+from lnas.studies.state import is_finished, read_card
+
+AXES = ("search/epoch", "eval/epoch")
+SKIP = "skip_connect"
+WITHOUT_PARAMETERS = ("none", SKIP, "avg_pool_3x3", "max_pool_3x3", "noise")
+
+
+def write_records(study: Study, planned: Sequence[Trial]) -> None:
+    """Write `runs.csv`, and `signals.csv` if the study names signals, into the study's folder."""
+    count = None if study.evaluation is None else cell_counter(study.evaluation)
+    rows, epochs = [], []
+    for trial in planned:
+        for run in filter(is_finished, trial.runs):
+            name = {"method": trial.method, "seed": trial.seed, "run": run.folder.name}
+            rows.append(name | run_record(trial, run, count))
+            epochs += [name | one for one in epoch_records(run, study.signals)]
+    _write(rows, study.root / "runs.csv")
+    if study.signals:
+        _write(epochs, study.root / "signals.csv")
+
+
+def run_record(
+    trial: Trial, run: Run, count: Callable[[Genotype], Cost] | None
+) -> dict[str, str | float]:
+    """Return what the card of a finished run says, and what there is to say of its cell.
+
+    The cell's `skips` and `depth` are the skip connections of all cell types together, and the most
+    parameterised operations in a row in any. `gate_best` and `gate_std` tell how decided the scores
+    are: the mean over edges of the best one, and the standard deviation of all.
+
+    Args:
+        trial: What the run belongs to.
+        run: The run.
+        count: Counts the network of a cell; None leaves its size out.
+    """
+    card = read_card(run.folder)
+    home = trial.genotype if run.kind == "evaluate" else run.folder / "genotype.json"
+    genotype = Genotype.load(home)
+    found: dict[str, Any] = {
+        "config_hash": card["config_hash"],
+        "genotype_hash": card["genotype_hash"],
+        "genotype": json.dumps(json.loads(genotype.to_json())["cells"]),
+        "skips": sum(
+            operation == SKIP for kind in genotype.cells for *_, operation in genotype.edges(kind)
+        ),
+        "depth": max(depth(genotype, kind) for kind in genotype.cells),
+    }
+    if count is not None:
+        cost = count(genotype)
+        found |= {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
+    return found | gate_records(home.parent / SCORES) | card["results"]
+
+
+def gate_records(path: Path) -> dict[str, float]:
+    """Return how decided the scores of a derivation are; nothing without its file."""
+    if not path.is_file():
+        return {}
+    tables = json.loads(path.read_text(encoding="utf-8"))["scores"].values()
+    edges = [[value for value in row if value is not None] for table in tables for row in table]
+    values = [value for edge in edges for value in edge]
+    best = fmean(max(edge) for edge in edges if edge)
+    return {"gate_best": best, "gate_std": stdev(values)}
+
+
+def depth(genotype: Genotype, kind: str) -> int:
+    """Return the largest number of parameterised operations on a way through a cell."""
+    longest: dict[int, int] = {}
+    for node, source, operation in sorted(genotype.edges(kind)):
+        if operation != "none":
+            step = operation not in WITHOUT_PARAMETERS
+            longest[node] = max(longest.get(node, 0), longest.get(source, 0) + step)
+    return max(longest.values(), default=0)
+
+
+def epoch_records(run: Run, signals: Sequence[str]) -> list[dict[str, float]]:
+    """Return the signals epoch by epoch, the last value in each; epochs without any are left out.
+
+    A row that is behind the last epoch, as the validation of the child, belongs to none.
+    """
+    path = run.folder / MetricsCsv.FILE
+    epochs: dict[int, dict[str, float]] = {}
+    for row in read_rows(path) if signals and path.is_file() else []:
+        place = next((int(row[axis]) for axis in AXES if axis in row), None)
+        found = {name: row[name] for name in signals if name in row}
+        if place is not None and found:
+            epochs.setdefault(place, {}).update(found)
+    return [{"epoch": place, **epochs[place]} for place in sorted(epochs)]
+
+
+def cell_counter(evaluation: Options) -> Callable[[Genotype], Cost]:
+    """Return what counts the network that an evaluation would train."""
+    settings = settings_of("evaluate", evaluation.arguments())
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(LightningDataModule, "data")
+    parser.add_argument("--network", type=Callable[[Genotype], Network])
+    given = {"data": settings["data"], "network": settings["model"]["network"]}
+    made = parser.instantiate(parser.parse_object(given))
+
+    def count(genotype: Genotype) -> Cost:
+        examples = made.data.examples
+        return network_cost(made.network(genotype, **examples.network_options()), examples)
+
+    return count
+
+
+def _write(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
