@@ -69,7 +69,7 @@ def run_record(
     found: dict[str, Any] = {
         "config_hash": card["config_hash"],
         "genotype_hash": card["genotype_hash"],
-        "genotype": json.dumps(json.loads(genotype.to_json())["cells"]),
+        "genotype": json.dumps(json.loads(genotype.to_json())),
         "skips": sum(
             operation == SKIP for kind in genotype.cells for *_, operation in genotype.edges(kind)
         ),

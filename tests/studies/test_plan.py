@@ -45,7 +45,7 @@ def test_the_cores_are_shared_out_among_the_jobs():
         ({"random": -1}, "random=-1"),
         ({"threads": 0}, "threads=0"),
         ({"jobs": 0}, "jobs=0"),
-        ({"retrainings": 0}, "retrainings=0"),
+        ({"retrainings": -1}, "retrainings=-1"),
         ({"variants": [Variant("a", Options()), Variant("A", Options())]}, "names of their own"),
         ({"variants": [Variant(RANDOM, Options())]}, "names of their own"),
         ({"reference": "GDAS"}, "'DARTS', 'DARTS, 2nd'"),

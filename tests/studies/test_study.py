@@ -10,6 +10,7 @@ import yaml
 
 from lnas.cli.main import main
 from lnas.genotype import Genotype
+from lnas.networks import NasBench201Network
 from lnas.spaces import NasBench201Space
 from lnas.studies.graph import runs_of, trials
 from lnas.studies.plan import Options, Study, Variant
@@ -128,6 +129,27 @@ def test_a_study_fills_its_table_and_does_not_repeat_what_is_finished(study_file
         card = json.loads((root / "b-1/search/run_card.json").read_text())
         card["genotype_hash"] = other.hash
         (root / "b-1/search/run_card.json").write_text(json.dumps(card))
+
+
+def test_a_study_without_trainings_searches_and_counts(study_file, capsys):
+    changes = ["--retrainings=0", "--random=0", '--signals=["arch/cell/entropy", "search/step"]']
+    assert main([*study_file, *changes]) == 0, capsys.readouterr().err
+    assert "runs.csv" in capsys.readouterr().out
+    root = Path("runs/small")
+    assert not list(root.glob("*/evaluate*"))
+    assert not (root / "table.md").exists()
+    rows = rows_of(root / "runs.csv")
+    assert [(row["method"], row["run"]) for row in rows] == [
+        ("a, random", "search"), ("a, random", "derive-random"), ("b", "search"),
+    ]  # fmt: skip
+    for row, name in zip(rows, ("a-1/search", "a-1/derive-random", "b-1/search"), strict=True):
+        genotype = Genotype.load(root / name / "genotype.json")
+        network = NasBench201Network(genotype, channels=2, cells=1)
+        assert int(row["parameters"]) == sum(one.numel() for one in network.parameters())
+        card = json.loads((root / name / "run_card.json").read_text())
+        assert row["config_hash"] == card["config_hash"]
+    (epoch,) = [row for row in rows_of(root / "signals.csv") if row["method"] == "b"]
+    assert float(epoch["arch/cell/entropy"]) == card["results"]["arch/cell/entropy"]
 
 
 def test_settings_that_are_read_once_are_those_of_every_command(tmp_path):
