@@ -19,6 +19,7 @@ import pandas as pd
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 
+from lnas.callbacks.run_card import config_hash
 from lnas.costs import Cost, network_cost
 from lnas.derivation.scores import FILE as SCORES
 from lnas.files import write_text
@@ -66,8 +67,10 @@ def run_record(
     card = read_card(run.folder)
     home = trial.genotype if run.kind == "evaluate" else run.folder / "genotype.json"
     genotype = Genotype.load(home)
+    # An evaluation's settings say where its cell lies; what the cell is, says its own hash.
+    settings = {name: value for name, value in card["config"].items() if name != "genotype"}
     found: dict[str, Any] = {
-        "config_hash": card["config_hash"],
+        "config_hash": config_hash(settings),
         "genotype_hash": card["genotype_hash"],
         "genotype": json.dumps(json.loads(genotype.to_json())),
         "skips": sum(
