@@ -45,7 +45,7 @@ def committed(claim, table="runs"):
 
 def test_every_claim_has_its_tables():
     studies = (TABLES.parents[1] / "configs" / "study").glob("claim_*.yaml")
-    assert CLAIMS == sorted(path.stem.removeprefix("claim_") for path in studies)
+    assert sorted(path.stem.removeprefix("claim_") for path in studies) == CLAIMS
     assert len(CLAIMS) == 5
 
 
