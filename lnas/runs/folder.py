@@ -4,6 +4,7 @@ A run folder holds `config.yaml` (the effective settings), `metrics.csv`, `check
 `genotype.json` and its pictures, `run_card.json` and `wandb/`.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +16,10 @@ from lnas.errors import InputError
 from lnas.files import write_text
 
 CONFIG = "config.yaml"
+CARD = "run_card.json"
 LAST, BEST = Path("checkpoints/last.ckpt"), Path("checkpoints/best.ckpt")
 # What only a run puts into its folder: without one of these, a folder is somebody else's.
-MARKS = (CONFIG, "run_card.json", "metrics.csv", "checkpoints")
+MARKS = (CONFIG, CARD, "metrics.csv", "checkpoints")
 SHOWN = 8
 
 
@@ -37,6 +39,15 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise InputError(f"{folder / CONFIG} holds no settings; give --resume a run's folder.")
     return settings
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return a run's card; empty when there is none yet."""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return card if isinstance(card, dict) else {}
 
 
 def flat(settings: Any, prefix: str = "") -> dict[str, Any]:

@@ -140,7 +140,7 @@ def report(
 def _print_places(console: Console, trial: Trial) -> None:
     """Print where the files of a derived cell are."""
     found = trial.genotype.parent
-    searched = [run for run in trial.searches if run.kind == "search"][-1]
+    searched = [run for run in trial.searches if run.kind == "search"][-1].outcome
     places: list[tuple[str, Path]] = [
         ("genotype", trial.genotype),
         ("its picture", found / "genotype.png"),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from lnas.derivation import best_operations
 from lnas.derivation.scores import FILE as SCORES
-from lnas.runs.folder import CONFIG
+from lnas.runs.folder import CONFIG, read_card
 from lnas.studies.plan import RANDOM, Study, Variant, slug
 
 EDGE_OPERATIONS = "model.space.init_args.edge_operations"
@@ -33,7 +33,9 @@ class Run:
         options: Its other options, as far as they are known before the study begins.
         after: The run that it waits for.
         keep: How many operations of each edge it takes over from that search.
-        genotype: The cell that an evaluation trains.
+        go_on: Whether it is that search's continuation, if it was stopped early.
+        drawn: The file of the random cell that an evaluation trains; None is what the run before
+            it derived.
     """
 
     kind: Literal["search", "derive", "evaluate"]
@@ -43,7 +45,8 @@ class Run:
     options: tuple[str, ...]
     after: "Run | None" = None
     keep: int | None = None
-    genotype: Path | None = None
+    go_on: bool = False
+    drawn: Path | None = None
 
     @property
     def log(self) -> Path:
@@ -55,6 +58,26 @@ class Run:
         """The command whose options it takes: a derivation is the end of a search."""
         return "evaluate" if self.kind == "evaluate" else "search"
 
+    @property
+    def outcome(self) -> "Run":
+        """The run that stands for this one: itself, or the one before if nothing was left to do."""
+        return self.after.outcome if self.is_void and self.after is not None else self
+
+    @property
+    def is_void(self) -> bool:
+        """Whether nothing was left to do: what it would go on with was not stopped early."""
+        if not self.go_on or self.after is None:
+            return False
+        card = read_card(self.after.folder)
+        return self.after.is_void or (card.get("status") == "finished" and "stopped" not in card)
+
+    @property
+    def genotype(self) -> Path | None:
+        """The cell that an evaluation trains; None for other runs."""
+        if self.kind != "evaluate" or self.after is None:
+            return self.drawn
+        return self.after.outcome.folder / "genotype.json"
+
     def found(self) -> list[str]:
         """Return the options that follow from the run before it, which must have ended.
 
@@ -63,7 +86,7 @@ class Run:
         """
         if self.keep is None or self.after is None:
             return []
-        kept = best_operations(self.after.folder / SCORES, self.keep)
+        kept = best_operations(self.after.outcome.folder / SCORES, self.keep)
         return [f"--{EDGE_OPERATIONS}={json.dumps(kept)}"]
 
     def arguments(self) -> list[str]:
@@ -73,7 +96,7 @@ class Run:
             InputError: That run left nothing that could be taken over.
         """
         if self.kind == "derive" and self.after is not None:
-            return ["--config", str(self.after.folder / CONFIG), *self.options]
+            return ["--config", str(self.after.outcome.folder / CONFIG), *self.options]
         cell = [] if self.genotype is None else [f"--genotype={self.genotype}"]
         return [*self.options, *self.found(), *cell, f"--seed={self.seed}"]
 
@@ -85,16 +108,23 @@ class Trial:
     Args:
         method: Its row of the table.
         seed: Seed of search and evaluation; of a random cell, seed of the draw and evaluation.
-        genotype: The file of its cell.
         searches: The runs that find the cell; none draws it at random.
         evaluations: The trainings of the cell; none asks a benchmark.
     """
 
     method: str
     seed: int
-    genotype: Path
     searches: tuple[Run, ...]
     evaluations: tuple[Run, ...]
+
+    @property
+    def genotype(self) -> Path:
+        """The file of its cell."""
+        if self.searches:
+            return self.searches[-1].outcome.folder / "genotype.json"
+        drawn = self.evaluations[0].drawn
+        assert drawn is not None
+        return drawn
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -111,9 +141,8 @@ def trials(study: Study) -> Iterator[Trial]:
         # Distinct draws even when there are fewer seeds than random cells.
         seed = study.seeds[0] + index
         folder = study.root / f"{slug(RANDOM)}-{seed}"
-        genotype = folder / "genotype.json"
-        evaluations = _evaluations(study, RANDOM, seed, folder / "evaluate", genotype, None)
-        yield Trial(RANDOM, seed, genotype, (), evaluations)
+        evaluations = _evaluations(study, RANDOM, seed, folder / "evaluate", None)
+        yield Trial(RANDOM, seed, (), evaluations)
 
 
 def runs_of(planned: Sequence[Trial]) -> list[Run]:
@@ -125,18 +154,15 @@ def _variant_trials(study: Study, variant: Variant, seed: int) -> Iterator[Trial
     folder = study.root / f"{slug(variant.name)}-{seed}"
     chain = searches(variant, seed, folder)
     if not variant.criteria:
-        genotype = chain[-1].folder / "genotype.json"
-        trained = _evaluations(study, variant.name, seed, folder / "evaluate", genotype, chain[-1])
-        yield Trial(variant.name, seed, genotype, chain, trained)
+        trained = _evaluations(study, variant.name, seed, folder / "evaluate", chain[-1])
+        yield Trial(variant.name, seed, chain, trained)
     for (name, criterion), method in zip(variant.criteria.items(), variant.methods(), strict=False):
         title = f"derive {method}, seed {seed}"
         place = folder / f"derive-{slug(name)}"
         options = criterion_options(criterion)
         derived = Run("derive", title, place, seed, options, after=chain[-1])
-        genotype = place / "genotype.json"
-        home = folder / f"evaluate-{slug(name)}"
-        trained = _evaluations(study, method, seed, home, genotype, derived)
-        yield Trial(method, seed, genotype, (*chain, derived), trained)
+        trained = _evaluations(study, method, seed, folder / f"evaluate-{slug(name)}", derived)
+        yield Trial(method, seed, (*chain, derived), trained)
 
 
 def searches(variant: Variant, seed: int, folder: Path) -> tuple[Run, ...]:
@@ -156,6 +182,7 @@ def searches(variant: Variant, seed: int, folder: Path) -> tuple[Run, ...]:
                 (*options, *stage.arguments()),
                 after=chain[-1] if chain else None,
                 keep=stage.keep,
+                go_on=stage.go_on,
             )
         )
     return tuple(chain)
@@ -171,8 +198,9 @@ def criterion_options(criterion: Any) -> tuple[str, ...]:
 
 
 def _evaluations(
-    study: Study, method: str, seed: int, folder: Path, genotype: Path, after: Run | None
+    study: Study, method: str, seed: int, folder: Path, after: Run | None
 ) -> tuple[Run, ...]:
+    """Return the trainings of what `after` derives, or of the random cell of this seed."""
     if study.evaluation is None:
         return ()
     found = []
@@ -183,5 +211,6 @@ def _evaluations(
         # Other initial weights, and the same ones for all methods.
         own = seed + 1000 * number
         options = tuple(study.evaluation.arguments())
-        found.append(Run("evaluate", title, home, own, options, after=after, genotype=genotype))
+        drawn = folder.parent / "genotype.json" if after is None else None
+        found.append(Run("evaluate", title, home, own, options, after=after, drawn=drawn))
     return tuple(found)

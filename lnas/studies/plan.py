@@ -45,11 +45,14 @@ class Stage:
         options: Options on top of those of the variant.
         keep: How many operations each edge keeps of those that the stage before scored best; None
             keeps all. The space must have the argument `edge_operations`.
+        go_on: Go on from the last checkpoint of the stage before if that was stopped early, with
+            these settings; if it was not, nothing is left to do and its cell stands.
     """
 
     configs: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     keep: int | None = None
+    go_on: bool = False
 
     def arguments(self) -> list[str]:
         """Return the options as they would stand on a command line."""
@@ -193,14 +196,17 @@ def _check_variant(variant: Variant) -> None:
             f"The criteria {list(variant.criteria)} of {variant.name} need names of their own."
         )
     for number, stage in enumerate(variant.stages, start=1):
-        if stage.keep is None:
-            continue
-        if number == 1:
+        if number == 1 and (stage.keep is not None or stage.go_on):
             raise InputError(
-                f"The first stage of {variant.name} has keep={stage.keep}, and no stage before it "
-                "scored anything; leave it out."
+                f"The first stage of {variant.name} has keep={stage.keep} and go_on={stage.go_on}, "
+                "and there is no stage before it; leave them out."
             )
-        if stage.keep < 1:
+        if stage.keep is not None and stage.keep < 1:
             raise InputError(
                 f"Stage {number} of {variant.name} has keep={stage.keep}; keep 1 operation or more."
+            )
+        if stage.keep is not None and stage.go_on:
+            raise InputError(
+                f"Stage {number} of {variant.name} goes on with the supernet of the stage before "
+                "and cannot narrow its space; give keep or go_on."
             )

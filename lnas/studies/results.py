@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lnas.errors import InputError
+from lnas.runs.folder import read_card
 from lnas.studies.graph import Run, Trial
-from lnas.studies.state import is_finished, read_card
+from lnas.studies.state import is_finished
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,15 @@ def trained_results(planned: Sequence[Trial]) -> list[Result]:
 
 def search_seconds(trial: Trial) -> float:
     """Return the wall time of a trial's searches, in seconds."""
-    runs = list(trial.searches)
-    if runs and runs[-1].kind == "derive":
-        del runs[-2]  # a derivation goes on with the clock of its search
-    return sum(float(read_card(run.folder).get("wall_time_seconds", 0.0)) for run in runs)
+    total, before = 0.0, 0.0
+    for run in trial.searches:
+        if run.is_void:
+            continue
+        own = float(read_card(run.folder).get("wall_time_seconds", 0.0))
+        # A derivation, and a search that goes on, take over the clock of the run before.
+        total += own - before if run.kind == "derive" or run.go_on else own
+        before = own
+    return total
 
 
 def _result(trial: Trial, number: int, run: Run) -> Result:

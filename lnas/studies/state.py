@@ -4,7 +4,6 @@ A run is finished when its card says so and was written for these very settings 
 Everything is read from the run folders, so that it does not matter how a study was ended.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,13 +12,12 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from lnas.callbacks.run_card import FILE as CARD
 from lnas.callbacks.run_card import config_hash
 from lnas.derivation import SelectionCriterion
 from lnas.errors import InputError
 from lnas.genotype import Genotype
 from lnas.runs.command_line import RunParser
-from lnas.runs.folder import CONFIG, differences, read_settings
+from lnas.runs.folder import CONFIG, differences, read_card, read_settings
 from lnas.runs.training import settings_of
 from lnas.spaces import SearchSpace
 from lnas.studies.graph import EDGE_OPERATIONS, Run
@@ -38,6 +36,8 @@ def to_do(run: Run, overwrite: bool) -> list[str] | None:
     Raises:
         InputError: It was made with other settings, or what it needs cannot be read.
     """
+    if run.is_void:
+        return None
     arguments = run.arguments()
     if not (run.folder / CONFIG).is_file():
         return [*arguments, f"--run.folder={run.folder}"]
@@ -72,6 +72,7 @@ def is_finished(run: Run, settings: dict[str, Any] | None = None) -> bool:
         run: The run.
         settings: What it must have been made with; None takes the card's word.
     """
+    run = run.outcome
     card = read_card(run.folder)
     if card.get("status") != "finished" or not isinstance(card.get("config"), dict):
         return False
@@ -80,15 +81,6 @@ def is_finished(run: Run, settings: dict[str, Any] | None = None) -> bool:
     if run.kind == "evaluate":
         return "eval/test_accuracy" in card.get("results", {}) and not _other_cell(run)
     return card.get("genotype_hash") == _hash_of(run.folder / "genotype.json") is not None
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """Return a run's card; empty when there is none yet."""
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return card if isinstance(card, dict) else {}
 
 
 def effective_settings(run: Run) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from lnas.derivation import RandomChoice, SelectionContext
 from lnas.errors import InputError, Interrupted
 from lnas.relaxations import Softmax
+from lnas.runs.fork import fork
 from lnas.spaces import SearchSpace
 from lnas.studies.engine import Engine, Handle
 from lnas.studies.graph import Run, Trial, runs_of
@@ -23,7 +24,7 @@ from lnas.studies.plan import Study
 from lnas.studies.process import Job
 from lnas.studies.progress import StudyProgress
 from lnas.studies.signals import Received, noted_signals
-from lnas.studies.state import check_plan, clear, is_finished, space_of, to_do
+from lnas.studies.state import check_plan, clear, effective_settings, is_finished, space_of, to_do
 from lnas.supernet import Architecture
 
 PERIOD = 0.2  # seconds
@@ -144,10 +145,13 @@ class _Schedule:
                 return
             if f"--run.folder={run.folder}" in arguments:
                 clear(run)
+                if run.go_on and run.after is not None:
+                    fork(run.after.folder, run.folder, effective_settings(run))
+                    arguments = [*run.arguments(), f"--resume={run.folder}"]
         except InputError as error:
             self.failures.append(Failure(run, 2, str(error)))
             return
-        source = None if run.after is None else run.after.folder
+        source = None if run.after is None else run.after.outcome.folder
         job = Job(run.kind, tuple(arguments), run.log, self.study.threads_each, source)
         self.active[run] = self.engine.start(job)
         self.progress.started(run.title)

@@ -54,6 +54,11 @@ def test_the_cores_are_shared_out_among_the_jobs():
         ({"variants": [Variant("a", Options(), criteria={"x": "a", "X": "b"})]}, "of their own"),
         ({"variants": [Variant("a", Options(), [Stage(keep=5)])]}, "first stage of a has keep=5"),
         ({"variants": [Variant("a", Options(), [Stage(), Stage(keep=0)])]}, "keep=0"),
+        ({"variants": [Variant("a", Options(), [Stage(go_on=True)])]}, "go_on=True"),
+        (
+            {"variants": [Variant("a", Options(), [Stage(), Stage(keep=2, go_on=True)])]},
+            "keep or go_on",
+        ),
     ],
 )
 def test_a_study_that_means_nothing_is_refused(changes, message):
