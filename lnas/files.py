@@ -9,6 +9,22 @@ from lnas.errors import InputError
 
 
 @contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what the system says against writing `path` into an input error.
+
+    Raises:
+        InputError: The folder cannot be written (read-only, full, or a file stands in the way).
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"Cannot write {path}: {reason}; choose a folder that is writable and has space."
+        ) from error
+
+
+@contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block ends well, and vanishes when not.
 
@@ -19,19 +35,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
         A path in the same folder, with the same suffix, so that writers that look at it work.
 
     Raises:
-        InputError: The folder cannot be written (read-only, full, or a file stands in the way).
+        InputError: The folder cannot be written.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(
-            f"Cannot write {target}: {reason}; choose a folder that is writable and has space."
-        ) from error
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, target)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

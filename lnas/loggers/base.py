@@ -52,6 +52,9 @@ class FolderLogger(Logger):
         """Empty: the run folder alone names the run."""
         return ""
 
+    def close(self) -> None:  # most have nothing open
+        """Bring everything to the disk: the run has ended."""
+
     @abstractmethod
     def rewind(self, rows: int) -> None:
         """Go on behind the first `rows` rows of metrics.csv: what a checkpoint knows of."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lnas.errors import InputError
-from lnas.files import write_text
+from lnas.files import write_text, writing
 
 
 class JsonLines:
@@ -31,14 +31,8 @@ class JsonLines:
         if self.lines == 0:
             write_text(self.path, text)
         else:
-            try:
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(text)
-            except OSError as error:
-                raise InputError(
-                    f"Cannot write {self.path}: {error.strerror or error}; "
-                    "choose a writable folder that has space."
-                ) from error
+            with writing(self.path), self.path.open("a", encoding="utf-8") as file:
+                file.write(text)
         self.lines += 1
 
     def read(self) -> list[Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lnas.errors import InputError
-from lnas.files import write_text
+from lnas.files import write_text, writing
 from lnas.loggers.base import FolderLogger
 
 Row = dict[str, float]
@@ -53,15 +53,9 @@ class MetricsCsv(FolderLogger):
         new = sorted(name for name in metrics if name not in known)
         if new or self.rows == 0:
             self._write([*self._columns, *new], read_rows(self.path) if self.rows else [])
-        try:
-            # Opened for each row: nothing to close when a run ends in whatever way.
-            with self.path.open("a", encoding="utf-8", newline="") as file:
-                file.write(_line([_text(metrics.get(name)) for name in self._columns]))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(
-                f"Cannot write {self.path}: {reason}; choose a writable folder that has space."
-            ) from error
+        # Opened for each row: nothing to close when a run ends in whatever way.
+        with writing(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
+            file.write(_line([_text(metrics.get(name)) for name in self._columns]))
         self.rows += 1
 
     def rewind(self, rows: int) -> None:

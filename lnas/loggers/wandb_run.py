@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from torch import Tensor
 
 from lnas.errors import InputError
-from lnas.files import write_text
+from lnas.files import write_text, writing
 from lnas.loggers.base import FolderLogger
 from lnas.loggers.metrics_csv import MetricsCsv, Row, read_rows
 
@@ -52,6 +52,12 @@ class WandbRun(FolderLogger):
         super().__init__(folder)
         if mode not in get_args(Mode):
             raise InputError(f"mode={mode!r} is unknown; choose one of {get_args(Mode)}.")
+        # Now and not with the first row: a run without a key is refused before it starts.
+        if mode == "online" and not _wandb().login(prompt=False, verify=False):
+            raise InputError(
+                'WandbRun(mode="online") finds no key of an account; '
+                'run `wandb login` once, or leave mode at "offline".'
+            )
         self.project, self.run_name, self.entity, self.tags = project, name, entity, tuple(tags)
         self.mode = mode
         self.settings: dict[str, Any] = {}
@@ -63,7 +69,7 @@ class WandbRun(FolderLogger):
         """The wandb run, started when asked for; only rank 0 may ask.
 
         Raises:
-            InputError: The folder cannot be written, or "online" lacks a key.
+            InputError: The folder cannot be written.
         """
         if self._run is None:
             self._run = self._start()
@@ -83,7 +89,7 @@ class WandbRun(FolderLogger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log one row; the axis of steps is part of it."""
-        self.run.log(dict(metrics))
+        self._log(metrics)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kw: Any) -> None:
         """Take the effective settings as the configuration of the run."""
@@ -93,26 +99,24 @@ class WandbRun(FolderLogger):
 
     def picture(self, name: str, path: Path) -> None:
         """Add a PNG file to the next row."""
-        wandb = _wandb()
-        self.run.log({name: wandb.Image(str(path))}, commit=False)
+        self._log({name: _wandb().Image(str(path))}, commit=False)
 
     def histogram(self, name: str, values: Tensor) -> None:
         """Add a histogram of the values, of any shape, to the next row."""
-        wandb = _wandb()
         flat = values.detach().flatten().float().cpu().numpy()
-        self.run.log({name: wandb.Histogram(flat)}, commit=False)
+        self._log({name: _wandb().Histogram(flat)}, commit=False)
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Add a table to the next row."""
-        wandb = _wandb()
-        made = wandb.Table(columns=list(columns), data=[list(row) for row in rows])
-        self.run.log({name: made}, commit=False)
+        made = _wandb().Table(columns=list(columns), data=[list(row) for row in rows])
+        self._log({name: made}, commit=False)
 
     def file(self, path: Path, kind: str) -> None:
         """Store a file as an artifact of the given kind, named after the run and the kind."""
         artifact = _wandb().Artifact(f"{kind}-{self.run.id}", type=kind)
-        artifact.add_file(str(path))
-        self.run.log_artifact(artifact)
+        with writing(self.folder / "wandb"):
+            artifact.add_file(str(path))
+            self.run.log_artifact(artifact)
 
     def rewind(self, rows: int) -> None:
         """Repeat the first `rows` rows of metrics.csv when the run starts."""
@@ -131,17 +135,17 @@ class WandbRun(FolderLogger):
             _wandb().teardown(exit_code)  # finish alone returns before the file is written
             self._run = None
 
+    def _log(self, values: Mapping[str, Any], commit: bool = True) -> None:
+        """Log values; media become files of the run folder at once."""
+        with writing(self.folder / "wandb"):
+            self.run.log(dict(values), commit=commit)
+
     @property
     def _id_file(self) -> Path:
         return self.folder / "wandb" / "run-id"
 
     def _start(self) -> Any:
         wandb = _wandb()
-        if self.mode == "online" and not wandb.api.api_key:
-            raise InputError(
-                'WandbRun(mode="online") finds no key of an account; '
-                'run `wandb login` once, or leave mode at "offline".'
-            )
         known = self.run_id
         if known is None:
             known = secrets.token_hex(4)
