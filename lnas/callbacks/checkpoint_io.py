@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -18,7 +18,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lnas.errors import InputError
 from lnas.files import replacing
 
-PARTS = ("state_dict", "loops", "callbacks")
+PARTS = ("state_dict", "loops", "callbacks", "optimizer_states")
 UNREADABLE = (
     pickle.UnpicklingError, BadZipFile, RuntimeError, EOFError, ValueError, KeyError, TypeError,
     AttributeError, IndexError, OSError,
@@ -56,11 +56,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise InputError(f"There is no checkpoint {path}; give the run folder that has one.")
         try:
             found: dict[str, Any]
+            _check_sums(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of foreign pickles, which are refused
                 found = torch.load(path, map_location=map_location, weights_only=True)
         except UNREADABLE as error:
-            reason = "it carries pickled code" if _carries_code(error) else "it is damaged"
+            foreign = isinstance(error, pickle.UnpicklingError) and "nsupported" in str(error)
+            reason = "it carries code, or what else is no data" if foreign else "it is damaged"
             raise InputError(
                 f"The checkpoint {path} cannot be read: {reason}; use one that lnas has written."
             ) from error
@@ -74,5 +76,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return found
 
 
-def _carries_code(error: Exception) -> bool:
-    return isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error)
+def _check_sums(path: str | Path) -> None:
+    """Compare the check sums of the parts; torch writes them and does not look at them."""
+    if is_zipfile(path):
+        with ZipFile(path) as parts:
+            if parts.testzip() is not None:
+                raise BadZipFile

@@ -42,6 +42,16 @@ def load(module: "SearchModule", checkpoint: dict[str, Any]) -> None:
         raise InputError(
             "The checkpoint is not one of a search; give the checkpoint of an lnas search."
         )
+    try:
+        _take(module, checkpoint, found)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"The checkpoint is not whole ({type(error).__name__}: {error}); give one that lnas "
+            "has written."
+        ) from error
+
+
+def _take(module: "SearchModule", checkpoint: dict[str, Any], found: dict[str, Any]) -> None:
     _compare(found["space"], fingerprint(module.space))
     _compare_shapes(checkpoint["state_dict"], module.state_dict())
     if found["seed"] != module.seed:

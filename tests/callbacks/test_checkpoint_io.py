@@ -9,7 +9,9 @@ import torch
 from lnas.callbacks import AtomicCheckpointIO
 from lnas.errors import InputError
 
-WHOLE = {"state_dict": {"w": torch.arange(3.0)}, "loops": {}, "callbacks": {}}
+WHOLE = {
+    "state_dict": {"w": torch.arange(3.0)}, "loops": {}, "callbacks": {}, "optimizer_states": [],
+}  # fmt: skip
 
 
 class Payload:
@@ -31,7 +33,7 @@ def test_what_was_written_is_read(tmp_path):
 def test_a_pickled_payload_is_refused_before_it_runs(tmp_path, write):
     path, mark = tmp_path / "last.ckpt", tmp_path / "executed"
     write({**WHOLE, "extra": Payload(mark)}, path)
-    with pytest.raises(InputError, match="cannot be read") as error:
+    with pytest.raises(InputError, match="cannot be read: it carries code") as error:
         AtomicCheckpointIO().load_checkpoint(path, weights_only=False)
     assert "\n" not in str(error.value)
     assert not mark.exists()
@@ -43,6 +45,18 @@ def test_a_damaged_file_is_one_line(tmp_path, keep):
     torch.save(WHOLE, path)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"last\.ckpt cannot be read: it is damaged; use"):
+        AtomicCheckpointIO().load_checkpoint(path)
+
+
+def test_a_weight_that_has_changed_on_the_disk_is_damage(tmp_path):
+    path = tmp_path / "last.ckpt"
+    torch.save(WHOLE, path)
+    content = bytearray(path.read_bytes())
+    place = content.index(torch.arange(3.0).numpy().tobytes())
+    content[place + 5] ^= 1
+    path.write_bytes(content)
+    assert torch.load(path, weights_only=True)["state_dict"]["w"].tolist() != [0, 1, 2]
+    with pytest.raises(InputError, match="it is damaged"):
         AtomicCheckpointIO().load_checkpoint(path)
 
 
