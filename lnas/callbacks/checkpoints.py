@@ -5,14 +5,16 @@ between every so many minutes or steps. The last batch of an epoch is left to th
 Lightning resumes a checkpoint written there behind the validation, which would never run.
 """
 
+import math
 import time
 from pathlib import Path
 from typing import Any, Literal, final
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from lnas.errors import InputError
+from lnas.errors import InputError, NonFiniteError
 from lnas.loggers import FolderLogger, MetricsCsv
 
 FOLDER = "checkpoints"
@@ -21,6 +23,21 @@ FOLDER = "checkpoints"
 def last_checkpoint(trainer: Trainer) -> Path:
     """Return the path of the checkpoint that a run is resumed from."""
     return Path(trainer.default_root_dir) / FOLDER / "last.ckpt"
+
+
+def save(trainer: Trainer, path: Path) -> None:
+    """Write a checkpoint to `path`; every rank must call it.
+
+    Raises:
+        NonFiniteError: The last step left weights that are no numbers: the file stays as it is.
+    """
+    for name, weight in trainer.lightning_module.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise NonFiniteError(
+                f"The step of epoch {trainer.current_epoch}, batch {trainer.fit_loop.batch_idx}, "
+                f"has left {name} not finite; lower the learning rate or check the data."
+            )
+    trainer.save_checkpoint(path, weights_only=False)
 
 
 def is_last_batch(trainer: Trainer, batch_idx: int) -> bool:
@@ -99,10 +116,10 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's checkpoint, and keep the best."""
         score = trainer.callback_metrics.get(self.monitor) if self.monitor else None
-        if score is not None and self._is_better(float(score)):
+        if score is not None and math.isfinite(score) and self._is_better(float(score)):
             self.best = float(score)
             path = last_checkpoint(trainer).with_name("best.ckpt")
-            trainer.save_checkpoint(path, weights_only=False)
+            save(trainer, path)
             self.best_model_path = str(path)
         self._write(trainer)
 
@@ -125,5 +142,5 @@ class Checkpoints(Checkpoint):
         return score > self.best if self.mode == "max" else score < self.best
 
     def _write(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(last_checkpoint(trainer), weights_only=False)
+        save(trainer, last_checkpoint(trainer))
         self._written = time.monotonic()

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from lnas.callbacks.checkpoints import is_last_batch, last_checkpoint
+from lnas.callbacks.checkpoints import is_last_batch, last_checkpoint, save
 from lnas.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -59,7 +59,7 @@ class GracefulStop(Checkpoint):
     ) -> None:
         """Leave; behind the last batch, validation or the end of the epoch does."""
         if not is_last_batch(trainer, batch_idx) and self._asked(trainer):
-            self._leave(trainer, save=True)
+            self._leave(trainer, saving=True)
 
     def on_validation_batch_end(
         self,
@@ -74,17 +74,17 @@ class GracefulStop(Checkpoint):
         if not trainer.sanity_checking and self._asked(trainer):
             fitting = trainer.state.fn == "fit"
             self._in_validation = fitting
-            self._leave(trainer, save=fitting)
+            self._leave(trainer, saving=fitting)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave behind the epoch."""
         if self._asked(trainer):
-            self._leave(trainer, save=True)
+            self._leave(trainer, saving=True)
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Leave; the training's last checkpoint stands, and the test starts again."""
         if self._asked(trainer):
-            self._leave(trainer, save=False)
+            self._leave(trainer, saving=False)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -100,7 +100,7 @@ class GracefulStop(Checkpoint):
         """Leave if a signal came during the derivation, which has ended properly."""
         self._restore()
         if self._asked(trainer):
-            self._leave(trainer, save=False)
+            self._leave(trainer, saving=False)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -139,10 +139,10 @@ class GracefulStop(Checkpoint):
             self.received = int(trainer.strategy.reduce(flag, reduce_op="max"))
         return self.received > 0
 
-    def _leave(self, trainer: Trainer, save: bool) -> None:
-        number, path = self.received, last_checkpoint(trainer)
-        if save:
-            trainer.save_checkpoint(path, weights_only=False)
+    def _leave(self, trainer: Trainer, saving: bool) -> None:
+        number = self.received
+        if saving:
+            save(trainer, last_checkpoint(trainer))
         name = signal.Signals(number).name
         raise Interrupted(
             f"Interrupted by {name}; go on with --resume {trainer.default_root_dir}.", number
