@@ -1,5 +1,8 @@
 """The errors that lnas turns into one line instead of a traceback."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
     """What the user gave cannot be used: a wrong option, file, folder or combination (exit code 2).
@@ -26,3 +29,21 @@ class Interrupted(RuntimeError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.signal_number = signal_number
+
+
+@contextmanager
+def refused_values(what: str) -> Iterator[None]:
+    """Turn the ValueError of a foreign constructor within the block into an input error.
+
+    Args:
+        what: The argument that the constructor belongs to, e.g. "weight_optimizer".
+
+    Raises:
+        InputError: The constructor has refused a value.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{what} cannot be built: {error}; give it other values.") from error

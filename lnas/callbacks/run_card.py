@@ -41,6 +41,7 @@ class RunCard(Callback):
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         self.config = None if config is None else dict(config)
         self._earlier = 0.0
+        self._begun = False
         self._started = time.monotonic()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -48,10 +49,12 @@ class RunCard(Callback):
         if self.config is not None and trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.log_hyperparams(self.config)
+        self._begun = True
         self.write(trainer, "running")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take back "finished" until the test has ended, too."""
+        self._begun = True
         self.write(trainer, "running")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -62,7 +65,9 @@ class RunCard(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Write how it ended; the ranks that raise together wait for rank 0."""
+        """Write how it ended, if it has begun; the ranks that raise together wait for rank 0."""
+        if not self._begun:
+            return
         interrupted = isinstance(exception, (Interrupted, KeyboardInterrupt))
         with suppress(InputError):  # a full disk must not hide what happened
             self.write(trainer, "interrupted" if interrupted else "failed", str(exception))

@@ -61,6 +61,10 @@ def show(name_or_path: str, picture: str | None = None, cost: bool = False) -> N
         InputError: There is no such genotype, or the picture cannot be written.
     """
     genotype = _read(name_or_path)
+    if picture is not None:
+        from lnas.visualize.cell import draw_genotype
+
+        draw_genotype(genotype, picture)
     console = Console()
     print(f"space {genotype.space}, hash {genotype.hash}")
     for kind in genotype.cells:
@@ -71,9 +75,6 @@ def show(name_or_path: str, picture: str | None = None, cost: bool = False) -> N
     for line in _records(genotype):
         print(line)
     if picture is not None:
-        from lnas.visualize.cell import draw_genotype
-
-        draw_genotype(genotype, picture)
         print(f"picture: {picture}")
 
 

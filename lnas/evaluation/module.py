@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from lnas.collectives import gather, of_rank
 from lnas.costs import network_cost
-from lnas.errors import InputError, NonFiniteError
+from lnas.errors import InputError, NonFiniteError, refused_values
 from lnas.genotype import Genotype
 from lnas.loggers import log_row
 from lnas.networks import CifarNetwork, Network, unused_parameters
@@ -104,9 +104,21 @@ class EvaluationModule(LightningModule):
         unused = unused_parameters(self.network, self.examples)
         self._ddp_params_and_buffers_to_ignore = [f"network.{name}" for name in unused]
 
+    def setup(self, stage: str) -> None:
+        """Refuse a training that has no end, or no beginning."""
+        if stage == "fit" and not (
+            (self.trainer.max_epochs or 0) >= 1 and self.trainer.limit_train_batches
+        ):
+            raise InputError(
+                f"Trainer(max_epochs={self.trainer.max_epochs}, "
+                f"limit_train_batches={self.trainer.limit_train_batches}) trains nothing or has no "
+                "end; give a number of epochs from 1 on, and leave limit_train_batches out."
+            )
+
     def configure_optimizers(self) -> Optimizer:
         """Make the optimizer; its learning rate is set at the start of each epoch."""
-        optimizer = self.optimizer_factory(self.network.parameters())
+        with refused_values("optimizer"):
+            optimizer = self.optimizer_factory(self.network.parameters())
         if self.learning_rate is None:
             self.learning_rate = Cosine(optimizer.param_groups[0]["lr"], 0.0)
         return optimizer
@@ -135,7 +147,7 @@ class EvaluationModule(LightningModule):
         rate = self._rate() * self.task.learning_rate_factor(batch)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
-        self.network.drop_path = self.drop_path * self.current_epoch / self._epochs()
+        self.network.drop_path = self.drop_path * self._progress()
         place = (self.seed, "drop path", self.global_rank, self.current_epoch, batch_index)
         self.network.set_draw(*place)
 
@@ -215,16 +227,14 @@ class EvaluationModule(LightningModule):
     def _rate(self) -> float:
         """Return the learning rate of the epoch."""
         assert self.learning_rate is not None
-        return self.learning_rate(self.current_epoch / self._epochs())
+        return self.learning_rate(self._progress())
+
+    def _progress(self) -> float:
+        return self.current_epoch / (self.trainer.max_epochs or 1)
 
     def _call(self, inputs: Tensor, state: State) -> Output:
         output: Output = self.network(inputs, state)
         return output
-
-    def _epochs(self) -> int:
-        if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
-            raise InputError("Training needs its number of epochs; set trainer.max_epochs.")
-        return self.trainer.max_epochs
 
 
 @contextmanager

@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import set_parsing_settings
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lnas.errors import InputError
-from lnas.runs.folder import LAST, check_settings, new_folder, save_settings
-from lnas.runs.messages import one_line
+from lnas.runs.folder import LAST, RunFolder, check_new_folder, check_settings
+from lnas.runs.messages import input_error, one_line
 from lnas.runs.parts import add_parts, is_first_process
 
 # What names a class where any value may stand, as in the options of a study, stays data.
@@ -24,34 +25,29 @@ set_parsing_settings(instantiate_subclass_spec_in_any=False)
 
 # Options that say where a run is written; all others say what it computes.
 PLACE = ("config", "resume", "run")
+MACHINE = ("accelerator", "devices", "strategy", "precision")
+SEEDS = 2**32  # NumPy takes no larger ones
 
 
 class RunParser(LightningArgumentParser):
     """A parser whose errors are `InputError`s of one line, and that refuses abbreviations."""
 
+    owner: type | None = None
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **settings})
+
+    def add_class_arguments(self, class_type: type, *args: Any, **settings: Any) -> list[str]:
+        """Add a class's arguments, and remember it: errors of a part in a config name its class."""
+        self.owner = class_type
+        added: list[str] = super().add_class_arguments(class_type, *args, **settings)
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what went wrong as one line."""
         options = [option for action in self._actions for option in action.option_strings]
-        raise InputError(one_line(message, options)) from ex
-
-
-class SaveSettings(Callback):
-    """Writes `config.yaml` when a fit starts: its checkpoint, if there is one, has been accepted.
-
-    Args:
-        settings: The effective settings.
-    """
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.settings = settings
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write on rank 0."""
-        if trainer.is_global_zero:
-            save_settings(Path(trainer.default_root_dir), self.settings)
+        owner = None if "--config" in options else self.owner  # a command has many classes
+        raise InputError(one_line(message, ex, options, owner)) from ex
 
 
 class RunCli(LightningCLI):
@@ -133,6 +129,8 @@ class RunCli(LightningCLI):
         self.config = parser.parse_args(args)
 
     def _set_seed(self) -> None:
+        if not 0 <= self.config.seed < SEEDS:
+            raise InputError(f"seed={self.config.seed} is no seed; give 0 to {SEEDS - 1}.")
         seed_everything(self.config.seed, verbose=False)
 
     def before_instantiate_classes(self) -> None:
@@ -150,12 +148,20 @@ class RunCli(LightningCLI):
         self.config.trainer.default_root_dir = str(self.folder)
 
     def instantiate_classes(self) -> None:
-        """Make trainer, module and data unless only the settings are asked for."""
-        if not self.only_settings:
+        """Make trainer, module and data unless only the settings are asked for.
+
+        Raises:
+            InputError: A constructor, be it of Lightning or of a user's own class, refuses a value.
+        """
+        if self.only_settings:
+            return
+        try:
             super().instantiate_classes()
+        except (ValueError, MisconfigurationException) as error:
+            raise input_error(error) or InputError(str(error)) from error
 
     def _settle_folder(self) -> Path:
-        """Return the run folder, checked, with the settings in it."""
+        """Return the run folder, checked but not touched."""
         options = self.config.run
         if self.config.resume is not None:
             folder = Path(self.config.resume)
@@ -168,10 +174,18 @@ class RunCli(LightningCLI):
         else:
             folder = Path(options.folder or f"{self.default_folder}-{self.config.seed}")
             if is_first_process():
-                new_folder(folder, options.overwrite)
+                check_new_folder(folder, options.overwrite)
         return folder
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        extra = [*callbacks, *self.further_callbacks, SaveSettings(self.settings)]
         measure = self.model.task.measure if self.evaluates else None
-        return super()._instantiate_trainer(add_parts(config, self.settings, measure), extra)
+        made = add_parts(config, self.settings, measure)
+        made["callbacks"].insert(0, RunFolder(self.settings, new=self.config.resume is None))
+        try:
+            return super()._instantiate_trainer(made, [*callbacks, *self.further_callbacks])
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            asked = ", ".join(f"{name}={config.get(name)}" for name in MACHINE)
+            raise InputError(
+                f"There is no trainer with {asked}: {str(error).rstrip('.!')}; "
+                "give what this machine has, as --trainer.accelerator=cpu --trainer.devices=1."
+            ) from error

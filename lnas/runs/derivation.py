@@ -13,11 +13,10 @@ from lightning.pytorch.callbacks import Callback
 
 from lnas.callbacks import DeriveGenotype, GracefulStop, RunCard
 from lnas.errors import InputError
-from lnas.runs.command_line import SaveSettings
-from lnas.runs.folder import LAST
+from lnas.runs.folder import LAST, RunFolder
 from lnas.runs.training import named_errors, prepare
 
-KEPT = (DeriveGenotype, RunCard, SaveSettings, GracefulStop)
+KEPT = (DeriveGenotype, RunFolder, RunCard, GracefulStop)
 
 
 @final

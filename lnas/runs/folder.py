@@ -8,12 +8,14 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, final
 
 import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lnas.errors import InputError
-from lnas.files import write_text
+from lnas.files import write_text, writing
 
 CONFIG = "config.yaml"
 CARD = "run_card.json"
@@ -21,6 +23,7 @@ LAST, BEST = Path("checkpoints/last.ckpt"), Path("checkpoints/best.ckpt")
 # What only a run puts into its folder: without one of these, a folder is somebody else's.
 MARKS = (CONFIG, CARD, "metrics.csv", "checkpoints")
 SHOWN = 8
+SPACE = 100_000  # bytes that must fit; a checkpoint takes more
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -89,11 +92,11 @@ def check_settings(folder: Path, settings: Mapping[str, Any], allow_changes: boo
         )
 
 
-def new_folder(folder: Path, overwrite: bool) -> None:
-    """Make an empty folder for a new run.
+def check_new_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that a new run cannot have; nothing is made or removed.
 
     Raises:
-        InputError: The folder is in use and may not be overwritten, or cannot be made.
+        InputError: The folder is in use and may not be overwritten, or cannot be written.
     """
     if folder.is_file():
         raise InputError(f"{folder} is a file; choose another --run.folder.")
@@ -107,10 +110,33 @@ def new_folder(folder: Path, overwrite: bool) -> None:
                 f"The run folder {folder} exists; continue it with --resume {folder}, replace it "
                 "with --run.overwrite, or choose another --run.folder."
             )
-        shutil.rmtree(folder)
     # Writing is tried now, not after the first epoch.
-    write_text(folder / ".writable", "")
-    (folder / ".writable").unlink()
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    with writing(folder), TemporaryFile(dir=there) as file:
+        file.write(bytes(SPACE))
+
+
+@final
+class RunFolder(Callback):
+    """Takes the run folder when the fit starts: a run that is refused before leaves no trace.
+
+    Args:
+        settings: The effective settings, written as `config.yaml`.
+        new: A new run: what an earlier one left in the folder is removed.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], new: bool) -> None:
+        self.settings, self.new = settings, new
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Empty the folder and write the settings, on rank 0."""
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir)
+        if self.new and folder.exists():
+            with writing(folder):
+                shutil.rmtree(folder)
+        save_settings(folder, self.settings)
 
 
 def save_settings(folder: Path, settings: Mapping[str, Any]) -> None:

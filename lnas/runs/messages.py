@@ -1,92 +1,178 @@
 """One line of what the argument parser says over many: the wrong value, what is allowed."""
 
 import importlib
+import inspect
 import re
 import sys
+from abc import ABC
 from collections.abc import Iterable
 from difflib import get_close_matches
-from inspect import Parameter, isclass, signature
 
+from lnas.errors import InputError
+
+UNRECOGNIZED = re.compile(r"unrecognized arguments: ([^\s=]+)")
+GROUP = re.compile(r"Group '([^']+)' does not accept")
 OPTION = re.compile(r"[Oo]ption '([^']+)'")
-CLASS = re.compile(r"(?:class_path|Problem with given class_path) '([^']+)'")
+REQUIRED = re.compile(r"arguments are required: (.*)")
+LINKED = re.compile(r'Linked "(.+)" must be given via "(.+)"')
+CLASS = re.compile(r"Problem with given class_path '([^']+)'")
+ATTRIBUTE = re.compile(r"module '([^']+)' has no attribute '([^']+)'")
+# What stands in the place of a class is none, or one of another kind.
+NO_CLASS = (
+    re.compile(r"Import path (?P<value>\S+ )?does not correspond to a subclass of (?P<kind>\w+)"),
+    re.compile(r"Expected '(?P<value>[^']+)' to be a subclass of <class '(?P<kind>[^']+)'>"),
+    re.compile(r"<class '(?P<kind>[\w.]+)'>(?s:.*)dot import path string: (?P<value>.*)"),
+    re.compile(r"Not a valid subclass of (?P<kind>\w+)"),
+)  # fmt: skip
 KEY = re.compile(r'Parser key "([^"]+)"')
-VALUE = re.compile(r"(?:Given value|Got value): (.*)")
-EXPECTED = re.compile(r"Expected a <class '([^']+)'>")
-SUBTYPES = re.compile(r"Subtypes: (\[.*\])")
-LONGEST = 400
+VALUE = re.compile(r"(?:Given value|Got value|import path string): (.*)|load config '(.*)'")
+EXPECTED = re.compile(r"Expected an? (.+?)(?:\. Got value: .*)?$", re.MULTILINE)
+TYPES = {
+    "NoneType": "null", "bool": "true or false", "int": "a whole number", "float": "a number",
+    "str": "a text", "list": "a list", "dict": "a mapping",
+}  # fmt: skip
+LONGEST, SHOWN = 400, 8
 
 
-def argument_names() -> set[str]:
-    """Return the constructor arguments of all public classes of lnas that are imported."""
-    names: set[str] = set()
-    for module in [module for name, module in sys.modules.items() if name.startswith("lnas.")]:
-        for member in vars(module).values():
-            if isclass(member) and member.__module__.startswith("lnas."):
-                parameters = signature(member.__init__).parameters.values()
-                names |= {p.name for p in parameters if p.kind is not Parameter.VAR_KEYWORD}
-    return names - {"self", "args"}
+def input_error(error: BaseException | None) -> InputError | None:
+    """Return the first input error of a chain of exceptions, None if there is none."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
-def _did_you_mean(wrong: str, words: Iterable[str], fallback: str) -> str:
-    near = get_close_matches(wrong, sorted(set(words)), n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(near)}?" if near else fallback
-
-
-def _unknown_option(given: str, options: Iterable[str]) -> str:
-    """Name the nearest options; the last part of a dotted one may be of a class's own argument."""
-    name = given.partition("=")[0]
-    parts = name.split(".")
-    inner = argument_names()
-    if "init_args" in parts or len(parts) > 2:
-        near = get_close_matches(parts[-1], sorted(inner), n=2, cutoff=0.6)
-        guesses = [".".join([*parts[:-1], word]) for word in near]
-    else:
-        guesses = get_close_matches(name, sorted(set(options)), n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(guesses)}?" if guesses else "see --help and --print_config."
-    return f"There is no option {name}; {hint}"
-
-
-def _unknown_class(path: str) -> str:
-    """Name the nearest classes of the module, or of lnas's packages when a bare name was given."""
-    package, _, name = path.rpartition(".")
-    homes = [package] if package else [
-        f"lnas.{part}" for part in ("callbacks", "spaces", "supernet", "networks", "data", "search")
-    ]  # fmt: skip
-    known: list[str] = []
-    for home in homes:
-        try:
-            module = importlib.import_module(home)
-        except ImportError:
-            return f"There is no module {home!r} for the class {path!r}; check its spelling."
-        known += [f"{home}.{word}" for word, member in vars(module).items() if isclass(member)]
-    if path in known:
-        return ""
-    inside = [word for word in known if get_close_matches(name, [word.rpartition(".")[2]])]
-    fallback = "give the full path of an importable class."
-    return f"There is no class {path!r}; {_did_you_mean(path, inside, fallback)}"
-
-
-def one_line(message: str, options: Iterable[str]) -> str:
+def one_line(
+    message: str, error: BaseException | None, options: Iterable[str], owner: type | None
+) -> str:
     """Return what a parser's message says, in one line.
 
     Args:
         message: The message of an argument parser, of many lines and nested problems.
+        error: What the parser caught; the parser of a part inside may have found the words.
         options: All options the parser knows, with their dashes.
+        owner: The class whose arguments the parser reads, None for a whole command.
     """
-    if message.startswith("unrecognized arguments: "):
-        return _unknown_option(message.removeprefix("unrecognized arguments: ").split()[0], options)
-    for path in CLASS.findall(message):
-        if unknown := _unknown_class(path):
-            return unknown
+    inside = input_error(error)
+    if inside is not None:
+        return str(inside)
+    if match := LINKED.search(message):
+        return f"{match[1]} follows from {match[2]} and cannot be given; give {match[2]} instead."
+    if match := REQUIRED.search(message):
+        if owner is None:
+            return f"{match[1]} is missing; give it, or a --config that has it."
+        return f"{public_name(owner)} needs {match[1]}; give a value for each."
+    words = [option for option in options if re.fullmatch(r"--[\w.]+", option)]
+    if match := UNRECOGNIZED.search(message):
+        return _unknown_option(match[1], words, owner)
     if match := OPTION.search(message):
-        last = {option.rpartition(".")[2].lstrip("-") for option in options}
-        hint = _did_you_mean(match[1], last | argument_names(), "see --print_config.")
-        return f"There is no option {match[1]!r} here; {hint}"
-    key, value, expected = KEY.search(message), VALUE.search(message), EXPECTED.findall(message)
-    if key and value and expected:
-        types = " or ".join(dict.fromkeys("nothing" if t == "NoneType" else t for t in expected))
-        subtypes = SUBTYPES.search(message)
-        allowed = types if "<class" in message or not subtypes else subtypes[1]
-        return f"{key[1]} cannot be {value[1]!r}: expected {allowed}."
-    line = " ".join(message.split())
+        group = GROUP.search(message)
+        return _unknown_option(f"{group[1]}.{match[1]}" if group else match[1], words, owner)
+    paths = [*CLASS.findall(message), *(".".join(pair) for pair in ATTRIBUTE.findall(message))]
+    unknown = [line for line in map(_unknown_class, paths) if line]
+    line = unknown[0] if unknown else _wrong_value(message, owner) or " ".join(message.split())
     return line if len(line) <= LONGEST else line[:LONGEST] + " ..."
+
+
+def public_name(member: type) -> str:
+    """Return the path by which a config names a class: of its package where that exports it."""
+    package = ".".join(member.__module__.split(".")[:2])
+    exported = getattr(sys.modules.get(package), member.__name__, None) is member
+    return f"{package if exported else member.__module__}.{member.__name__}"
+
+
+def _unknown_option(given: str, options: Iterable[str], owner: type | None) -> str:
+    """Name the nearest options of a command, or of a class."""
+    dashes = "--" if given.startswith("--") else ""
+    known = [f"{dashes}{option.removeprefix('--')}" for option in options]
+    if owner is None:
+        fallback = "see --help and --print_config."
+        return f"There is no option {given}; {_nearest(given, known, fallback)}"
+    known = [option for option in known if option != "help"]
+    fallback = f"it has {', '.join(known)}." if known else "it has none."
+    return f"{public_name(owner)} has no option {given}; {_nearest(given, known, fallback)}"
+
+
+def _nearest(wrong: str, words: Iterable[str], fallback: str) -> str:
+    near = get_close_matches(wrong, sorted(set(words)), n=3, cutoff=0.7)
+    return f"did you mean {' or '.join(near)}?" if near else fallback
+
+
+def _unknown_class(path: str) -> str:
+    """Name the nearest classes of the module; nothing if the class is there after all."""
+    package, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(package)
+    except (ImportError, ValueError):
+        return f"There is no module {package!r} for the class {path!r}; check its spelling."
+    if hasattr(module, name):
+        return ""
+    known = [f"{package}.{word}" for word, found in vars(module).items() if inspect.isclass(found)]
+    return f"There is no class {path!r}; {_choice(path, known)}"
+
+
+def _choice(wrong: str, known: list[str]) -> str:
+    """Name the nearest of some classes by the last parts of their paths, or list them."""
+    named = {path.rpartition(".")[2]: path for path in known}
+    near = get_close_matches(wrong.rpartition(".")[2], named, n=3, cutoff=0.7)
+    if near:
+        return f"did you mean {' or '.join(named[word] for word in near)}?"
+    shown = ", ".join(known[:SHOWN]) + (", ..." if len(known) > SHOWN else ".")
+    return f"choose one of {shown}" if known else "check its spelling."
+
+
+def _wrong_value(message: str, owner: type | None) -> str:
+    """Say what a value should have been: a class of some kind, or of a type."""
+    keys = KEY.findall(message)
+    if not keys:
+        return ""
+    key = keys[-1] if owner is None else f"{public_name(owner)}: {keys[-1]}"
+    given = next(("".join(pair) for pair in VALUE.findall(message)), "")
+    for pattern in NO_CLASS:
+        found = pattern.search(message)
+        known = _subclasses(found["kind"]) if found else []
+        if found and known:
+            value = (found.groupdict().get("value") or given).strip()
+            kind = found["kind"].rpartition(".")[2]
+            return f"{key} cannot be {_short(value)}: no {kind}; {_choice(value, known)}"
+    if "Unable to load config" in message:
+        return f"{key} cannot be {_short(given)}; give its options, as --{keys[-1]}.NAME=VALUE."
+    types = dict.fromkeys(map(_type, EXPECTED.findall(message)))
+    allowed = [text for text in types if text not in ("", "null")] + ["null"] * ("null" in types)
+    if not allowed or not given:
+        return ""
+    return f"{key} cannot be {_short(given)}: give {' or '.join(allowed)}."
+
+
+def _type(text: str) -> str:
+    """Return a type in the words of a config; nothing for what another line says better."""
+    if text.startswith("path but"):
+        return ""
+    if text.startswith("dot import path"):
+        return "the path of a class"
+    if match := re.fullmatch(r"<class '(?:\w+\.)*(\w+)'>", text):
+        return TYPES.get(match[1], match[1])
+    if match := re.fullmatch(r"typing\.Literal\[(.*)\]", text):
+        return match[1].replace(", ", " or ")
+    return text
+
+
+def _subclasses(kind: str) -> list[str]:
+    """Return the public paths of lnas's classes of a kind, given by its path or its bare name."""
+    importlib.import_module("lnas.data")  # which else is imported by the name in a config only
+    module, _, name = kind.rpartition(".")
+    homes = [module] if module else [home for home in list(sys.modules) if home.startswith("l")]
+    base = next((getattr(sys.modules[home], name, None) for home in homes if home in sys.modules
+                 and hasattr(sys.modules[home], name)), None)  # fmt: skip
+    waiting, found = [base] if inspect.isclass(base) else [], set()
+    while waiting:
+        member = waiting.pop()
+        waiting += member.__subclasses__()
+        path = public_name(member)
+        hidden = inspect.isabstract(member) or ABC in member.__bases__ or path.count(".") > 2
+        if path.startswith("lnas.") and not hidden:
+            found.add(path)
+    return sorted(found)
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= 60 else value[:57] + "...")

@@ -37,7 +37,7 @@ def add_parts(
     Args:
         trainer: The arguments that the options give.
         settings: The effective settings, for the run card.
-        measure: What the best epoch on held-out data is kept by; None: none is kept.
+        measure: What the best epoch of an evaluation is kept by; None for a search.
 
     Raises:
         InputError: The options leave out what a run cannot do without.
@@ -46,13 +46,20 @@ def add_parts(
         raise InputError(
             "trainer.enable_checkpointing=false leaves a run that cannot be resumed; leave it out."
         )
+    if trainer.get("overfit_batches"):
+        raise InputError(
+            f"trainer.overfit_batches={trainer['overfit_batches']} would take the order of the "
+            "streams away; use trainer.limit_train_batches."
+        )
     callbacks = as_list(trainer.get("callbacks"))
+    if measure is None:
+        # A search ends with a genotype, and the genotype with its child's accuracy.
+        for part in (DeriveGenotype, ChildValidation):
+            if not any(isinstance(one, part) for one in callbacks):
+                callbacks.append(part())
     if not any(isinstance(one, Checkpoints) for one in callbacks):
         best = None if measure is None else f"eval/val_{measure.name}"
         callbacks.append(Checkpoints(monitor=best, mode=measure.mode if measure else "max"))
-    derives = any(isinstance(one, DeriveGenotype) for one in callbacks)
-    if derives and not any(isinstance(one, ChildValidation) for one in callbacks):
-        callbacks.append(ChildValidation())
     # GracefulStop last: behind an epoch it leaves when the epoch's checkpoint is complete.
     callbacks += [RunCard(dict(settings)), GracefulStop()]
     has_bar = any(isinstance(one, ProgressBar) for one in callbacks)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-import yaml
-
 from lnas.errors import InputError
+from lnas.runs.config_file import read_config
 
 PACKAGE = Path(__file__).parents[1]
 CHOICES = ("--data", "--data.class_path")
@@ -82,12 +81,9 @@ def data_class(arguments: Sequence[str], default: str) -> str:
 
 
 def _class_in(path: Path) -> str | None:
-    """Return the data class that a config names; what cannot be read is left to the parser."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
-        found = data if isinstance(data, str) else data["class_path"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError):
-        return None
+    """Return the data class that a config names, if it names one."""
+    data = read_config(path).get("data")
+    found = data.get("class_path") if isinstance(data, dict) else data
     return found if isinstance(found, str) else None
 
 
@@ -96,6 +92,9 @@ def expand_configs(arguments: Sequence[str], kinds: Sequence[str]) -> tuple[list
 
     Returns:
         The arguments with paths, and the short names of the configs in their order.
+
+    Raises:
+        InputError: There is no such config, or the file is none.
     """
     expanded: list[str] = []
     names: list[str] = []
@@ -104,6 +103,7 @@ def expand_configs(arguments: Sequence[str], kinds: Sequence[str]) -> tuple[list
         option, equals, value = argument.partition("=")
         if waiting or (option in ("--config", "-c") and equals):
             path = find_config(argument if waiting else value, kinds)
+            read_config(path)
             names.append(path.stem)
             expanded += [str(path)] if waiting else ["--config", str(path)]
             waiting = False

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
 from lnas.callbacks.run_card import FILE as CARD
 from lnas.errors import InputError, NonFiniteError
 from lnas.evaluation import EvaluationModule
+from lnas.loggers import FolderLogger
 from lnas.runs.command_line import RunCli
+from lnas.runs.config_file import read_config
 from lnas.runs.folder import BEST, CONFIG, LAST
 from lnas.runs.parts import is_first_process
 from lnas.runs.ranks import watch_children
@@ -30,6 +33,8 @@ SILENT = (
     r".*does not have many workers",
     r".*Checkpoint directory .* exists and is not empty",
     r".*The number of training batches",
+    r".*It is recommended to use `self.log",  # what is logged has been gathered before
+    r".*Total length of `list` across ranks is zero",  # nothing is held out
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
     r".*GPU available but not used",
     r"(?s).*JSONARGPARSE_DEPRECATION_WARNINGS",  # of what Lightning calls
@@ -52,6 +57,7 @@ def search(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Path
     watch_children(cli.trainer.strategy)
     with named_errors(cli.folder):
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=_checkpoint(cli))
+    _close_loggers(cli.trainer)
     return cli.folder
 
 
@@ -72,6 +78,7 @@ def evaluate(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Pa
         best = cli.folder / BEST if cli.model.reports == "best" else None
         path = str(best) if best is not None and best.is_file() else None
         cli.trainer.test(cli.model, datamodule=cli.datamodule, ckpt_path=path, verbose=False)
+    _close_loggers(cli.trainer)
     return cli.folder
 
 
@@ -105,56 +112,72 @@ def prepare(
     """Parse the options and make trainer, module and data."""
     model_class = SearchModule if command == "search" else EvaluationModule
     kinds = ("search" if command == "search" else "evaluation", "data")
-    expanded, names = expand_configs(_resumed(arguments), kinds)
+    expanded, names = expand_configs(_resumed(command, arguments), kinds)
     expanded.insert(0, f"--data={data_class(expanded, DEFAULT_DATA)}")
     default = RUNS / "-".join([command, *dict.fromkeys(names)])
-    with named_errors(None):
+    with _quiet():
         return RunCli(model_class, expanded, default, callbacks, only_settings)
 
 
-def _resumed(arguments: Sequence[str]) -> list[str]:
-    """Put the settings of the run that is resumed before all others."""
+def _resumed(command: str, arguments: Sequence[str]) -> list[str]:
+    """Put the settings of the run that is resumed before all others.
+
+    Raises:
+        InputError: It is no run, or one of the other kind.
+    """
+    run = None
     for index, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         if name == "--resume":
             run = value if equals else next(iter(arguments[index + 1 :]), "")
-            file = Path(run) / CONFIG
-            if not file.is_file():
-                raise InputError(
-                    f"{run or '--resume'} is not the folder of a run: it has no {CONFIG}; "
-                    "give --resume the folder that the run printed."
-                )
-            return ["--config", str(file), *arguments]
-    return list(arguments)
+    if run is None:
+        return list(arguments)
+    file = Path(run) / CONFIG
+    if not file.is_file():
+        raise InputError(
+            f"{run or '--resume'} is not the folder of a run: it has no {CONFIG}; "
+            "give --resume the folder that the run printed."
+        )
+    kind = "search" if "space" in read_config(file).get("model", {}) else "evaluate"
+    if kind != command:
+        raise InputError(
+            f"{run} is no folder of this command; continue it with `lnas {kind} --resume {run}`."
+        )
+    return ["--config", str(file), *arguments]
 
 
 def _checkpoint(cli: RunCli) -> str | None:
     return None if cli.checkpoint is None else str(cli.checkpoint)
 
 
+def _close_loggers(trainer: Trainer) -> None:
+    """Bring what loggers still hold to the disk; an error has them closed by Lightning."""
+    for logger in trainer.loggers:
+        if isinstance(logger, FolderLogger):
+            logger.close()
+
+
 @contextmanager
-def named_errors(folder: Path | None) -> Iterator[None]:
-    """Turn Lightning's own refusals into input errors; say which checkpoint is good."""
-    # Lightning's notes on devices and products, which it logs at the level "info".
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+def _quiet() -> Iterator[None]:
+    """Leave out what libraries say to programmers."""
+    # Lightning's notes on devices, ranks and products, which it logs at the level "info".
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         for message in SILENT:
             warnings.filterwarnings("ignore", message)
+        yield
+
+
+@contextmanager
+def named_errors(folder: Path) -> Iterator[None]:
+    """Turn Lightning's own refusals into input errors; say which checkpoint is good."""
+    with _quiet():
         try:
             yield
         except MisconfigurationException as error:
             raise InputError(str(error)) from error
-        except InputError:
-            raise
-        except ValueError as error:
-            # The parser wraps what the constructors of optional parts raise.
-            cause: BaseException | None = error
-            while cause is not None and not isinstance(cause, InputError):
-                cause = cause.__cause__ or cause.__context__
-            raise (cause or error) from None
         except NonFiniteError as error:
-            if folder is None or "checkpoint" in str(error):
-                raise
             good = folder / LAST
             kept = f"the last good checkpoint is {good}" if good.is_file() else "no checkpoint yet"
             raise NonFiniteError(f"{error} ({kept})") from error

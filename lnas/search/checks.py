@@ -47,6 +47,11 @@ def check_trainer(module: "SearchModule") -> None:
             f"Trainer(accumulate_grad_batches={trainer.accumulate_grad_batches}) has no meaning in "
             "a search with two optimizers; leave it at 1 and choose the batch size you want."
         )
+    if trainer.limit_train_batches == 0:
+        raise InputError(
+            "Trainer(limit_train_batches=0) searches nothing; give a number of batches from 1 on, "
+            "a fraction above 0, or leave it out."
+        )
     if getattr(trainer.precision_plugin, "scaler", None) and not module.strategy.scales_losses:
         raise InputError(
             f"Trainer(precision={trainer.precision!r}) scales losses, which "

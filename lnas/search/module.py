@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
 
+from lnas.errors import refused_values
 from lnas.operations.normalization import Statistics, statistics
 from lnas.relaxations import Draw, GateSample, Relaxation, Softmax
 from lnas.schedules import Cosine, Schedule
@@ -132,10 +133,10 @@ class SearchModule(LightningModule):
     def configure_optimizers(self) -> list[Optimizer]:
         """Make the optimizers of the weights and of the architecture, in this order."""
         weights, architecture = self.optimizer_factories
-        optimizers = [
-            weights(self.supernet.parameters()),
-            architecture(self.architecture.parameters()),
-        ]
+        with refused_values("weight_optimizer"):
+            optimizers = [weights(self.supernet.parameters())]
+        with refused_values("architecture_optimizer"):
+            optimizers.append(architecture(self.architecture.parameters()))
         checks.check_optimizers(self, optimizers)
         if self.schedules[0] is None:
             rate = optimizers[0].param_groups[0]["lr"]

@@ -1,13 +1,15 @@
 """A run folder is never overwritten unless asked, and resumed with equal settings only."""
 
 import pytest
+from lightning.pytorch import Trainer
 
 from lnas.errors import InputError
 from lnas.runs.folder import (
+    RunFolder,
+    check_new_folder,
     check_settings,
     differences,
     flat,
-    new_folder,
     read_settings,
     save_settings,
 )
@@ -48,30 +50,45 @@ def test_changed_settings_are_refused_with_the_list_unless_asked_for(tmp_path):
         check_settings(tmp_path, SETTINGS | {"seed": 7}, allow_changes=False)
 
 
+def contents(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
 def test_an_existing_run_is_refused_unless_it_may_be_overwritten(tmp_path):
     run = tmp_path / "run"
     save_settings(run, SETTINGS)
     (run / "metrics.csv").write_text("a\n1\n")
     with pytest.raises(InputError, match=r"exists.*--resume.*--run.overwrite"):
-        new_folder(run, overwrite=False)
-    assert (run / "metrics.csv").read_text() == "a\n1\n"
-    new_folder(run, overwrite=True)
-    assert list(run.iterdir()) == []
+        check_new_folder(run, overwrite=False)
+    check_new_folder(run, overwrite=True)
+    assert contents(tmp_path) == ["run", "run/config.yaml", "run/metrics.csv"]  # not yet
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_the_folder_is_taken_when_the_fit_starts(tmp_path, new):
+    (tmp_path / "metrics.csv").write_text("a\n1\n")
+    trainer = Trainer(default_root_dir=tmp_path, logger=False, accelerator="cpu", max_epochs=1,
+                      enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    RunFolder(SETTINGS, new).on_fit_start(trainer, None)
+    assert contents(tmp_path) == ["config.yaml"] + ["metrics.csv"] * (not new)
+    assert read_settings(tmp_path) == SETTINGS
 
 
 def test_a_folder_of_somebody_else_is_never_removed(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="not a run's"):
-        new_folder(tmp_path, overwrite=True)
+        check_new_folder(tmp_path, overwrite=True)
     assert (tmp_path / "thesis.tex").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="Cannot write"):
-        new_folder(tmp_path / "file" / "run", overwrite=False)
+        check_new_folder(tmp_path / "file" / "run", overwrite=False)
     with pytest.raises(InputError, match="is a file"):
-        new_folder(tmp_path / "file", overwrite=False)
+        check_new_folder(tmp_path / "file", overwrite=False)
+    check_new_folder(tmp_path / "deep" / "down", overwrite=False)
+    assert contents(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("text", [None, "a: [\n", "3\n"])
