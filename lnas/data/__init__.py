@@ -8,6 +8,9 @@ from lnas.data.image_folder import ImageFolder
 from lnas.data.splits import Streams, split
 from lnas.data.streams import StreamLoader
 from lnas.data.tensors import FakeImages, MapStyleData, TensorData
+from lnas.data.text import TextData
+from lnas.data.texts import FakeText, PennTreebank, TextFolder, Topics
+from lnas.data.windows import TextLoader
 
 __all__ = [
     "CIFAR10",
@@ -16,12 +19,18 @@ __all__ = [
     "Cutout",
     "Digits",
     "FakeImages",
+    "FakeText",
     "ImageFolder",
     "MapStyleData",
+    "PennTreebank",
     "ShiftAndFlip",
     "StreamData",
     "StreamLoader",
     "Streams",
     "TensorData",
+    "TextData",
+    "TextFolder",
+    "TextLoader",
+    "Topics",
     "split",
 ]

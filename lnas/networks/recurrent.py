@@ -78,7 +78,7 @@ class DerivedRecurrentCell(nn.Module):
             for (node, _, _), row in zip(self.edges, chosen, strict=True)
         )
         edges = tuple((node, source) for node, source, _ in self.edges)
-        of_inputs, of_hidden = self.input.weight.split(self.units)
+        of_inputs, of_hidden = self.input.weight.chunk(2)
         return recurrence(
             plan_of(edges, names, active),
             names,

@@ -64,11 +64,11 @@ class Dropouts:
         """
 
         def mask(name: str, *shape: int) -> Tensor | None:
-            rate = getattr(self, name)
+            rate: float = getattr(self, name)
             if not rate:
                 return None
-            drawn = torch.rand(shape, generator=numbers(name))
-            return (drawn >= rate).to(like) / (1 - rate)
+            kept: Tensor = torch.rand(shape, generator=numbers(name)) >= rate
+            return kept.to(like).div(1 - rate)
 
         units = like.shape[-1]
         wide = ("embedding", "inputs", "hidden", "output")
@@ -153,6 +153,8 @@ class WordOutput(Output):
         activations: See `Output`.
     """
 
+    decoder: tuple[Tensor, Tensor, Tensor]
+
     def __init__(
         self,
         features: Tensor,
@@ -161,20 +163,21 @@ class WordOutput(Output):
         state: State,
         activations: tuple[Tensor, Tensor],
     ) -> None:
-        parts: dict[str, Any] = {"features": features, "weight": weight, "bias": bias}
-        parts |= {"auxiliary": None, "state": state, "activations": activations, "entropy": None}
+        parts: dict[str, Any] = {"decoder": (features, weight, bias), "auxiliary": None}
+        parts |= {"state": state, "activations": activations, "entropy": None}
         for name, value in parts.items():
             object.__setattr__(self, name, value)
 
     @cached_property
-    def logits(self) -> Tensor:  # type: ignore[override]  # read-only, as the base's
+    def logits(self) -> Tensor:
         """Unnormalised scores, (time, streams, words)."""
-        return functional.linear(self.features, self.weight, self.bias)
+        return functional.linear(*self.decoder)
 
     def cross_entropy(self, targets: Tensor) -> Tensor:
         """Return the mean cross entropy in nats, without writing the scores down."""
-        with full_precision(self.features):
-            return word_loss(self.features.flatten(0, 1), self.weight, self.bias, targets.flatten())
+        features, weight, bias = self.decoder
+        with full_precision(features):
+            return word_loss(features.flatten(0, 1), weight, bias, targets.flatten())
 
 
 def first_state(state: State, streams: int, like: Tensor) -> Tensor:

@@ -176,13 +176,14 @@ class _Pass:
                 source.learn(step, state, of_sums, of_state, self.mask)
         of_first = self.norm.backward(of_states[0], states[0], self._norm_index(step, 0))
         before = self.hidden if step == 0 else self.output[step - 1]
-        gate, candidate = self.entrances[step].split(units, 1)
+        gate, candidate = self.entrances[step].chunk(2, 1)
         through = of_first * gate
         torch.mul(through, 1 - gate, out=of_entrance[:, :units]).mul_(candidate - before)
         torch.mul(through, 1 - candidate.square(), out=of_entrance[:, units:])
         of_read = of_entrance @ self.recurrent.t()
         rest = of_first - through
-        return rest.add_(of_read) if self.mask is None else rest.addcmul_(of_read, self.mask)
+        rest.add_(of_read) if self.mask is None else rest.addcmul_(of_read, self.mask)
+        return rest
 
     def _norm_index(self, step: int, state: int) -> int:
         return step * (self.nodes + 1) + state

@@ -99,7 +99,7 @@ class RecurrentCell(nn.Module):
     ) -> Tensor:
         plan = plan_of(tuple(self.space.edges), self.space.operations, active)
         entered = sorted({node for groups in plan for group in groups for node in group.targets})
-        of_inputs, of_hidden = self.input.weight.split(self.units)
+        of_inputs, of_hidden = self.input.weight.chunk(2)
         return recurrence(
             plan,
             [curves.get(name) or name for name in self.space.operations],
