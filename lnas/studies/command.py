@@ -133,8 +133,8 @@ def report(
     for trial in planned:
         if trial.searches and not any(one.run in trial.runs for one in failures):
             _print_places(console, trial)
-    table = f"Table {root / 'table.md'}, trainings {root / 'results.csv'}, " if results else ""
-    console.print(f"\n{table}all runs {root / 'runs.csv'}", soft_wrap=True)
+    places = f"Table {root / 'table.md'}, trainings {root / 'results.csv'}, " if results else ""
+    console.print(f"\n{places}all runs {root / 'runs.csv'}", soft_wrap=True)
 
 
 def _print_places(console: Console, trial: Trial) -> None:

@@ -26,10 +26,11 @@ from lnas.files import write_text
 from lnas.genotype import Genotype
 from lnas.loggers import MetricsCsv, read_rows
 from lnas.networks import Network
+from lnas.runs.folder import read_card
 from lnas.runs.training import settings_of
 from lnas.studies.graph import Run, Trial
 from lnas.studies.plan import Options, Study
-from lnas.studies.state import is_finished, read_card
+from lnas.studies.state import is_finished
 
 AXES = ("search/epoch", "eval/epoch")
 SKIP = "skip_connect"
@@ -81,7 +82,8 @@ def run_record(
     if count is not None:
         cost = count(genotype)
         found |= {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
-    return found | gate_records(home.parent / SCORES) | card["results"]
+    results: dict[str, float] = card["results"]
+    return found | gate_records(home.parent / SCORES) | results
 
 
 def gate_records(path: Path) -> dict[str, float]:
