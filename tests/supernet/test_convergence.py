@@ -15,6 +15,7 @@ from torch.nn import functional
 from lnas.relaxations import CellGates
 from lnas.spaces import DartsSpace
 from lnas.supernet.edges import SearchEdges
+from lnas.supernet.extras import Extras
 
 WIDTH, IMAGES, INPUTS = 64, 12, 8
 
@@ -37,7 +38,7 @@ class Chain:
     def __init__(self, depth, skip, seed):
         torch.manual_seed(seed)
         space = DartsSpace(("none", "skip_connect", "dil_conv_3x3"), nodes=depth)
-        self.edges = SearchEdges(space, "normal", WIDTH, lambda edge: 1, search=True)
+        self.edges = SearchEdges(space, "normal", WIDTH, lambda edge: 1, True, Extras())
         for operations in self.edges.values():
             operations["dil_conv_3x3"] = Smooth(WIDTH)
         gates = torch.zeros(len(space.edges), 3, dtype=torch.float64)
