@@ -68,11 +68,8 @@ class TextData(LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         check_fractions(held_out, architecture_fraction or 0.0)
-        counts: dict[str, int | None] = {
-            "batch_size": batch_size,
-            "bptt": bptt,
-            "test_size": test_size,
-        }
+        counts: dict[str, int | None] = {"batch_size": batch_size, "bptt": bptt}
+        counts["test_size"] = test_size
         counts |= {"measured_size": measured_size, "train_words": train_words}
         for name, value in counts.items():
             if value is not None and value < 1:

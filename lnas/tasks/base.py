@@ -89,7 +89,10 @@ class Task(ABC):
 
     @abstractmethod
     def batch_metrics(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Return measures of one batch by name, e.g. {"accuracy": scalar in [0, 1]}."""
+        """Return measures of one batch by name, e.g. {"accuracy": scalar in [0, 1]}.
+
+        What is logged is their mean over ranks.
+        """
 
     @abstractmethod
     def metrics(self) -> EpochMetrics:

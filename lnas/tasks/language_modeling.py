@@ -90,9 +90,12 @@ class LanguageModeling(Task):
 
     @torch.no_grad()
     def batch_metrics(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Return {"perplexity": exp of the cross entropy}."""
+        """Return {"cross_entropy": the loss without what regularises it, in nats}.
+
+        Not the perplexity, whose mean over ranks is not that of their words together.
+        """
         assert output.entropy is not None
-        return {"perplexity": output.entropy.exp()}
+        return {"cross_entropy": output.entropy}
 
     def metrics(self) -> EpochMetrics:
         """Return a container of "loss" and "perplexity", both over words."""
