@@ -3,6 +3,7 @@
 from lnas.callbacks.admm import ADMM
 from lnas.callbacks.anneal import Anneal
 from lnas.callbacks.architecture_pictures import ArchitecturePictures
+from lnas.callbacks.averaged_weights import AveragedWeights
 from lnas.callbacks.benchmark_accuracy import BenchmarkAccuracy
 from lnas.callbacks.checkpoint_io import AtomicCheckpointIO
 from lnas.callbacks.checkpoints import Checkpoints
@@ -33,6 +34,7 @@ __all__ = [
     "Anneal",
     "ArchitecturePictures",
     "AtomicCheckpointIO",
+    "AveragedWeights",
     "BenchmarkAccuracy",
     "Checkpoints",
     "ChildValidation",
