@@ -11,10 +11,11 @@ from typing import Any, final
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lnas.callbacks import DeriveGenotype, GracefulStop, RunCard
+from lnas.callbacks import AtomicCheckpointIO, DeriveGenotype, GracefulStop, RunCard
 from lnas.errors import InputError
 from lnas.runs.folder import LAST, RunFolder
 from lnas.runs.training import named_errors, prepare
+from lnas.search.state import KEY
 
 KEPT = (DeriveGenotype, RunFolder, RunCard, GracefulStop)
 
@@ -49,6 +50,21 @@ def derive(run: Path, arguments: Sequence[str], callbacks: Sequence[Callback] = 
     trainer: Any = cli.trainer
     kept = [one for one in trainer.callbacks if isinstance(one, KEPT)]
     trainer.callbacks = [NoTraining(), *kept]
-    with named_errors(cli.folder):
-        trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=str(run / LAST))
+    own = cli.folder / ".search.ckpt"
+    try:
+        with named_errors(cli.folder):
+            _pass_on(run / LAST, own)
+            trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=str(own))
+    finally:
+        own.unlink(missing_ok=True)
     return cli.folder
+
+
+def _pass_on(source: Path, target: Path) -> None:
+    """Copy a checkpoint without what only a training needs: the other ranks, the callbacks."""
+    checkpoint = AtomicCheckpointIO().load_checkpoint(source)
+    checkpoint[KEY]["ranks"] = checkpoint[KEY]["ranks"][:1]
+    clock = RunCard().state_key
+    states = checkpoint["callbacks"].items()
+    checkpoint["callbacks"] = {name: state for name, state in states if name == clock}
+    AtomicCheckpointIO().save_checkpoint(checkpoint, target)
