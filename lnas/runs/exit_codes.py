@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from lnas.errors import InputError, Interrupted, NonFiniteError
 
-PATIENCE = 10.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 def exit_code(command: Callable[[], int]) -> int:

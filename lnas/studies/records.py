@@ -42,7 +42,9 @@ def write_records(study: Study, planned: Sequence[Trial]) -> None:
     count = None if study.evaluation is None else cell_counter(study.evaluation)
     rows, epochs = [], []
     for trial in planned:
-        for run in filter(is_finished, trial.runs):
+        for run in trial.runs:
+            if run.is_void or not is_finished(run):
+                continue
             name = {"method": trial.method, "seed": trial.seed, "run": run.folder.name}
             rows.append(name | run_record(trial, run, count))
             epochs += [name | one for one in epoch_records(run, study.signals)]

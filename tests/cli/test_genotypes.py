@@ -107,7 +107,7 @@ def test_diff_says_when_there_is_none_and_when_cells_are_isomorphic(capsys):
         (["show", "darts_v9"], "did you mean"),
         (["show", "darts_v2", "--picture", "cell.gif"], "gif"),
         (["convert", "darts_v2", "--to", "yaml"], "'yaml'"),
-        (["convert", "darts_v2", "--to", "nasbench201"], "of darts; use darts or json"),
+        (["convert", "darts_v2", "--to", "nasbench201"], "of darts; use darts, snas or json"),
         (["convert", "snas_aggressive", "--to", "darts"], "reduce, node 2"),
         (["diff", "darts_v1"], "second"),
         (["diff", "darts_v1", "darts_rnn_v1"], "give two of one space"),

@@ -31,7 +31,8 @@ CASES = {
         "There is no module 'nas' for the class 'nas.Warmup'; check its spelling.",
     "--model.strategy=lnas.relaxations.Softmax":
         "model.strategy cannot be 'lnas.relaxations.Softmax': no SearchStrategy; choose one of "
-        "lnas.search.FirstOrder, lnas.search.Joint, lnas.search.SecondOrder.",
+        "lnas.search.FirstOrder, lnas.search.Joint, lnas.search.SecondOrder, "
+        "lnas.search.WeightsOnly.",
     "--model.space=lnas.supernet.NasBench201Supernet":
         "model.space cannot be 'lnas.supernet.NasBench201Supernet': no SearchSpace; did you mean "
         "lnas.spaces.NasBench201Space?",

@@ -34,7 +34,7 @@ def finished(folder, text, **results):
     card |= {"genotype_hash": genotype.hash, "results": results, "wall_time_seconds": 3.0}
     (folder / "run_card.json").write_text(json.dumps(card))
     run = Run("search", "title", folder, 5, ())
-    return Trial("a", 5, folder / "genotype.json", (run,), ())
+    return Trial("a", 5, (run,), ())
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_tables_have_a_row_for_each_run_and_each_epoch(tmp_path):
     trial = finished(folder, CHAIN, **{"search/final_child_accuracy": 0.1 + 0.2})
     (folder / "metrics.csv").write_text("search/epoch,s\n0,0.1\n1,0.30000000000000004\n")
     waits = Run("search", "title", tmp_path / "a-6" / "search", 6, ())
-    other = Trial("a", 6, waits.folder / "genotype.json", (waits,), ())
+    other = Trial("a", 6, (waits,), ())
     study = Study(
         "s", [Variant("a", Options())], Options(["digits"], SIZE),
         retrainings=0, signals=["s"], folder=str(tmp_path),
