@@ -20,7 +20,14 @@ FAKE = [
     "--data.architecture_fraction=0.5", "--trainer.max_epochs=2", "--trainer.limit_train_batches=2",
     "--trainer.logger=false", "--trainer.accelerator=cpu",
 ]  # fmt: skip
+TEXT = [
+    "--data=lnas.data.FakeText", "--data.batch_size=4", "--data.bptt=6", "--data.held_out=0.3",
+    "--trainer.max_epochs=2", "--trainer.limit_train_batches=2", "--trainer.logger=false",
+    "--trainer.accelerator=cpu",
+]  # fmt: skip
 SMALL = {
+    "lnas.supernet.RecurrentSupernet": {"units": 4},
+    "lnas.networks.RecurrentNetwork": {"units": 4},
     "lnas.supernet.ConvolutionalSupernet": {"channels": 2, "layers": 3},
     "lnas.supernet.NasBench201Supernet": {"channels": 2, "cells": 1},
     "lnas.networks.CifarNetwork": {"channels": 2, "layers": 3},
@@ -36,6 +43,10 @@ def signals(path):
     """Return the names in the header's lines `# signals: a, b`."""
     lines = re.findall(r"^# signals: (.*)$", path.read_text(), re.MULTILINE)
     return [name for line in lines for name in re.split(r",\s*", line.strip(", ")) if name]
+
+
+def is_of_texts(path):
+    return "RecurrentSpace" in (text := path.read_text()) or "RecurrentNetwork" in text
 
 
 def shrunk(path, part):
@@ -76,7 +87,8 @@ def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path, m
     often = [] if path.stem != "darts_cs10" else ["--trainer.limit_train_batches=10"]
     # At the papers' rates a float32 entropy does not see the first steps.
     stream = ["--model.architecture_optimizer.init_args.lr=0.1"]
-    options = [*shrunk(path, "supernet"), *FAKE, "--data.shape=[3,8,8]", *often, *stream]
+    data = TEXT if is_of_texts(path) else [*FAKE, "--data.shape=[3,8,8]"]
+    options = [*shrunk(path, "supernet"), *data, *often, *stream]
     options.append("--trainer.log_every_n_steps=1")
     short = tmp_path / path.name  # two epochs are too few to wait in
     short.write_text(
@@ -93,15 +105,56 @@ def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path, m
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("evaluation/*.yaml")), ids=ids)
 def test_an_evaluation_config_trains_tests_and_logs_its_signals(path, tmp_path):
     size = {"imagenet": 224, "digits": 8}.get(path.stem, 32)
-    options = [*shrunk(path, "network"), *FAKE, f"--data.shape=[3,{size},{size}]"]
-    options += ["--genotype=darts_v2", f"--run.folder={tmp_path / 'run'}", "--trainer.max_epochs=3"]
+    data, genotype = [*FAKE, f"--data.shape=[3,{size},{size}]"], "darts_v2"
+    measure = "accuracy"
+    if is_of_texts(path):
+        data, genotype, measure = TEXT, "darts_rnn_v2", "perplexity"
+    options = [*shrunk(path, "network"), *data, f"--genotype={genotype}"]
+    options += [f"--run.folder={tmp_path / 'run'}", "--trainer.max_epochs=3"]
     options += [f"--trainer.limit_train_batches={12}"]
     folder = evaluate(["--config", str(path), *options])
     check_signals(path, folder)
-    assert "eval/test_accuracy" in read_rows(folder / "metrics.csv")[-1]
+    assert f"eval/test_{measure}" in read_rows(folder / "metrics.csv")[-1]
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("data/*.yaml")), ids=ids)
+DATA = sorted(CONFIGS.glob("data/*.yaml"))
+TEXTS = [path for path in DATA if path.stem in ("ptb", "topics")]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=ids)
+def test_a_config_of_texts_goes_with_searches_and_evaluations(path):
+    text = yaml.safe_load(path.read_text())["data"]
+    for method, fraction in (("darts_rnn", None), ("darts_prime_rnn", None), ("random_rnn", 0.0)):
+        found = settings_of("search", ["--config", method, "--config", str(path)])["data"]
+        assert found["class_path"] == text["class_path"]
+        assert found["init_args"]["batch_size"] == 256
+        assert found["init_args"].get("architecture_fraction") == fraction
+    given = ["--config", "ptb_small", "--config", str(path), "--genotype=darts_rnn_v2"]
+    found = settings_of("evaluate", given)["data"]
+    assert found["class_path"] == text["class_path"]
+    assert found["init_args"]["batch_size"] == 16
+
+
+def test_recurrent_searches_and_evaluations_have_the_papers_settings():
+    found = settings_of("search", ["--config", "darts_rnn", "--config", "ptb"])
+    assert found["trainer"]["max_epochs"] == 50
+    supernet = found["model"]["supernet"]["init_args"]
+    assert supernet["units"] == 300
+    assert tuple(supernet["dropouts"].values()) == (0.0, 0.2, 0.75, 0.25, 0.75)
+    assert found["model"]["weight_optimizer"]["init_args"]["lr"] == 20.0
+    adam = found["model"]["architecture_optimizer"]["init_args"]
+    assert (adam["lr"], tuple(adam["betas"]), adam["weight_decay"]) == (3e-3, (0.9, 0.999), 1e-3)
+    assert found["data"]["init_args"]["bptt"] == 35
+
+    found = settings_of("evaluate", ["--config", "ptb", "--genotype=darts_rnn_v2"])
+    assert found["trainer"]["max_epochs"] == 8000
+    assert found["model"]["network"]["init_args"]["units"] == 850
+    assert found["model"]["optimizer"]["init_args"]["weight_decay"] == 8e-7
+    sizes = [found["data"]["init_args"][f"{name}_size"] for name in ("batch", "measured", "test")]
+    assert sizes == [64, 10, 1]
+
+
+@pytest.mark.parametrize("path", [path for path in DATA if path not in TEXTS], ids=ids)
 def test_a_data_config_goes_with_searches_and_evaluations(path):
     text = yaml.safe_load(path.read_text())["data"]
     for method in ("darts", "darts_cs10", "darts_single_level"):
