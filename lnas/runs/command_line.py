@@ -6,7 +6,8 @@ hold only what a method is.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from types import UnionType
+from typing import Any, NoReturn, Union, get_args, get_origin
 
 import yaml
 from jsonargparse import set_parsing_settings
@@ -41,6 +42,8 @@ class RunParser(LightningArgumentParser):
         """Add a class's arguments, and remember it: errors of a part in a config name its class."""
         self.owner = class_type
         added: list[str] = super().add_class_arguments(class_type, *args, **settings)
+        for action in self._actions:
+            action._typehint = whole_numbers_first(getattr(action, "_typehint", None))
         return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -48,6 +51,18 @@ class RunParser(LightningArgumentParser):
         options = [option for action in self._actions for option in action.option_strings]
         owner = None if "--config" in options else self.owner  # a command has many classes
         raise InputError(one_line(message, ex, options, owner)) from ex
+
+
+def whole_numbers_first(kind: Any) -> Any:
+    """Return a type in which "1" is read as 1 and not as 1.0 where both are allowed.
+
+    Python hands out one object for Optional[int | float] and Optional[float | int], in the order of
+    who asked first: what `limit_train_batches=1` means would depend on what was imported before.
+    """
+    kinds = get_args(kind)
+    if get_origin(kind) in (Union, UnionType) and {int, float} <= set(kinds):
+        return Union[tuple(sorted(kinds, key=lambda one: one is float))]  # noqa: UP007  # its order
+    return kind
 
 
 class RunCli(LightningCLI):
