@@ -43,7 +43,8 @@ class RunParser(LightningArgumentParser):
         self.owner = class_type
         added: list[str] = super().add_class_arguments(class_type, *args, **settings)
         for action in self._actions:
-            action._typehint = whole_numbers_first(getattr(action, "_typehint", None))
+            kind = whole_numbers_first(getattr(action, "_typehint", None))
+            action._typehint = kind  # type: ignore[attr-defined]  # jsonargparse's own
         return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
