@@ -13,7 +13,7 @@ from lnas.runs.command_line import RunParser
 from lnas.runs.shipped import expand_configs
 from lnas.studies.engine import Engine, LocalEngine
 from lnas.studies.graph import Trial, trials
-from lnas.studies.picture import accuracy_picture
+from lnas.studies.picture import score_picture
 from lnas.studies.plan import RANDOM, Options, Stage, Study, Variant
 from lnas.studies.progress import StudyProgress
 from lnas.studies.records import write_records
@@ -121,7 +121,7 @@ def report(
     if results:
         write_tables(root, results, rows, notes, reference)
         baseline = bases.get(reference)
-        accuracy_picture(results, rows, baseline, root / "table.png")
+        score_picture(results, rows, baseline, root / "table.png")
         table = columns(rows, reference)
         table.pop("seconds")  # in table.md; a terminal is narrow
         shown = Table(*table, title=f"Study {root.name}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))

@@ -8,6 +8,7 @@ from lnas.errors import InputError
 from lnas.runs.folder import read_card
 from lnas.studies.graph import Run, Trial
 from lnas.studies.state import is_finished
+from lnas.tasks import ACCURACY, Measure
 
 
 @dataclass(frozen=True)
@@ -18,25 +19,27 @@ class Result:
         method: Row of the table.
         seed: Seed of the search.
         training: Number of the training of this cell, from 1.
-        accuracy: Test accuracy in [0, 1].
+        score: What its test gave, by the measure of its task.
         parameters: Number of parameters, without auxiliary head.
-        multiply_adds: Multiply-adds of one image.
+        multiply_adds: Multiply-adds of one example, e.g. one image.
         search_seconds: Wall time of all searches that led to the cell; 0 for a random one.
         training_seconds: Wall time of the training, test included.
         genotype: Hash of the genotype.
         folder: The evaluation's run folder, or the one that the cell was derived in.
+        measure: What the score is.
     """
 
     method: str
     seed: int
     training: int
-    accuracy: float
+    score: float
     parameters: int
     multiply_adds: int
     search_seconds: float
     training_seconds: float
     genotype: str
     folder: str
+    measure: Measure = ACCURACY
 
 
 def trained_results(planned: Sequence[Trial]) -> list[Result]:
@@ -70,17 +73,19 @@ def _result(trial: Trial, number: int, run: Run) -> Result:
     card = read_card(run.folder)
     try:
         found: dict[str, Any] = card["results"]
+        measure = Measure(**card["measure"])
         return Result(
             trial.method,
             trial.seed,
             number,
-            found["eval/test_accuracy"],
+            found[f"eval/test_{measure.name}"],
             int(found["eval/parameters"]),
             int(found["eval/multiply_adds"]),
             search_seconds(trial),
             float(card["wall_time_seconds"]),
             card["genotype_hash"],
             str(run.folder),
+            measure,
         )
     except (KeyError, TypeError) as error:
         raise InputError(

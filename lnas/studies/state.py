@@ -79,7 +79,8 @@ def is_finished(run: Run, settings: dict[str, Any] | None = None) -> bool:
     if card.get("config_hash") != config_hash(card["config"] if settings is None else settings):
         return False
     if run.kind == "evaluate":
-        return "eval/test_accuracy" in card.get("results", {}) and not _other_cell(run)
+        tested = f"eval/test_{card.get('measure', {}).get('name')}" in card.get("results", {})
+        return tested and not _other_cell(run)
     return card.get("genotype_hash") == _hash_of(run.folder / "genotype.json") is not None
 
 

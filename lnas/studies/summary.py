@@ -1,6 +1,6 @@
 """One row per method: means, two kinds of spread, and two comparisons.
 
-The spread over searches is the sample standard deviation of the cells' accuracies, each the mean
+The spread over searches is the sample standard deviation of the cells' scores, each the mean
 over the trainings of that cell; the spread over trainings is pooled within cells. They are kept
 apart because they answer different questions: how much a search depends on chance, and how well
 one training measures a cell. The relative improvement over random cells is that of Yang, Esperanca
@@ -15,6 +15,7 @@ from statistics import fmean, stdev
 
 from lnas.studies.plan import RANDOM
 from lnas.studies.results import Result
+from lnas.tasks import ACCURACY, Measure
 
 NAN = math.nan
 
@@ -26,23 +27,24 @@ class Row:
     Args:
         method: Its name.
         searches: Number of its cells.
-        accuracy: Mean test accuracy in [0, 1]; all accuracies and their spreads are.
+        score: Mean of the tests' scores, in the unit of their measure, as all spreads are.
         std_search: Sample standard deviation over searches.
         std_training: Standard deviation over trainings of one cell, pooled.
         parameters: Mean number of parameters.
-        multiply_adds: Mean number of multiply-adds of one image.
+        multiply_adds: Mean number of multiply-adds of one example.
         search_seconds: Mean wall time of a search.
         training_seconds: Mean wall time of a training.
         rank: 1 for the best mean; equal means share the better rank.
-        improvement: (accuracy - random) / random.
+        improvement: How much better than random choice, relative to it.
         difference: Mean difference to the reference over the seeds that both have.
         difference_error: Its standard error.
         pairs: Number of those seeds.
+        measure: What the score is.
     """
 
     method: str
     searches: int
-    accuracy: float
+    score: float
     std_search: float
     std_training: float
     parameters: float
@@ -54,6 +56,7 @@ class Row:
     difference: float = NAN
     difference_error: float = NAN
     pairs: int = 0
+    measure: Measure = ACCURACY
 
 
 def summarise(
@@ -80,10 +83,11 @@ def summarise(
     standard = _by_seed(own.get(reference, []))
     compared = []
     for row in rows:
-        rank = 1 + sum(other.accuracy > row.accuracy for other in rows)
+        rank = 1 + sum(row.measure.is_better(other.score, row.score) for other in rows)
         base = baselines.get(row.method)
-        if base is not None and base is not row and base.accuracy > 0:
-            row = replace(row, improvement=(row.accuracy - base.accuracy) / base.accuracy)
+        if base is not None and base is not row and base.score > 0:
+            gain = (row.score - base.score) / base.score
+            row = replace(row, improvement=gain if row.measure.mode == "max" else -gain)
         if row.method in own and row.method not in (RANDOM, reference):
             row = _paired(row, _by_seed(own[row.method]), standard)
         compared.append(replace(row, rank=rank))
@@ -92,18 +96,19 @@ def summarise(
 
 def margin(row: Row, baseline: Row) -> str:
     """Say how far a method is above a baseline, in the baseline's standard deviations."""
-    points = 100 * (row.accuracy - baseline.accuracy)
+    scale = row.measure.scale
+    points = scale * (row.score - baseline.score)
     many = f"{baseline.searches:,} " if baseline.method == RANDOM else ""
-    text = f"{row.method} {points:+.2f} points over {many}{baseline.method}"
+    text = f"{row.method} {points:+.2f} {row.measure.points} over {many}{baseline.method}"
     if baseline.std_search > 0:
-        return f"{text}: {points / (100 * baseline.std_search):+.2f} standard deviations"
+        return f"{text}: {points / (scale * baseline.std_search):+.2f} standard deviations"
     return f"{text}: no standard deviation to measure it by"
 
 
 def _row(method: str, results: Sequence[Result]) -> Row:
     cells = _by_seed(results)
     squares = [
-        (one.accuracy - cells[one.seed]) ** 2 for one in results
+        (one.score - cells[one.seed]) ** 2 for one in results
     ]  # around the mean of its own cell
     free = len(results) - len(cells)
     return Row(
@@ -116,13 +121,14 @@ def _row(method: str, results: Sequence[Result]) -> Row:
         fmean(one.multiply_adds for one in results),
         fmean(one.search_seconds for one in results),
         fmean(one.training_seconds for one in results),
+        measure=results[0].measure,
     )
 
 
 def _by_seed(results: Sequence[Result]) -> dict[int, float]:
-    """Return the accuracy of the cell of each seed, the mean over its trainings."""
+    """Return the score of the cell of each seed, the mean over its trainings."""
     seeds = dict.fromkeys(one.seed for one in results)
-    return {seed: fmean(one.accuracy for one in results if one.seed == seed) for seed in seeds}
+    return {seed: fmean(one.score for one in results if one.seed == seed) for seed in seeds}
 
 
 def _paired(row: Row, own: Mapping[int, float], reference: Mapping[int, float]) -> Row:

@@ -11,11 +11,12 @@ from typing import Any
 from lnas.files import write_text
 from lnas.studies.results import Result
 from lnas.studies.summary import Row
+from lnas.tasks import ACCURACY
 
 LEGEND = (
-    "n: cells, one for each search; test accuracy: mean ± standard deviation over the cells; "
+    "n: cells, one for each search; test: mean ± standard deviation over the cells; "
     "retraining: standard deviation over trainings of one cell, pooled; over random: improvement "
-    "relative to the accuracy of random choice; vs: mean difference in points over equal seeds "
+    "relative to random choice; vs: mean difference over equal seeds, in points or as measured, "
     "± its standard error; seconds: wall time of a search + of a training."
 )
 
@@ -29,14 +30,20 @@ def columns(rows: Sequence[Row], reference: str = "reference") -> dict[str, list
         rows: One row per method.
         reference: Name of the method that the others are compared with.
     """
+    measure = rows[0].measure if rows else ACCURACY
+    scale = measure.scale
     texts: dict[str, Callable[[Row], str]] = {
         "method": lambda row: row.method,
         "n": lambda row: f"{row.searches:,}",
-        "test accuracy": lambda row: f"{100 * row.accuracy:.2f}{_spread(row.std_search)} %",
-        "retraining": lambda row: _spread(row.std_training).strip(),
+        f"test {measure.name}": lambda row: (
+            f"{scale * row.score:.2f}{_spread(scale * row.std_search)}{measure.unit}"
+        ),
+        "retraining": lambda row: _spread(scale * row.std_training).strip(),
         "rank": lambda row: str(row.rank),
-        "over random": lambda row: _signed(row.improvement, " %"),
-        f"vs {reference}": lambda row: _signed(row.difference, _spread(row.difference_error)),
+        "over random": lambda row: _signed(100 * row.improvement, " %"),
+        f"vs {reference}": lambda row: _signed(
+            scale * row.difference, _spread(scale * row.difference_error)
+        ),
         "parameters": lambda row: f"{row.parameters:,.0f}",
         "multiply-adds": lambda row: f"{row.multiply_adds / 1e6:,.2f} M",
         "seconds": _seconds,
@@ -75,22 +82,24 @@ def write_tables(
 
 
 def _csv(kind: type[Any], rows: Sequence[Any]) -> str:
-    """Return dataclasses as CSV: numbers exactly, NaN as nothing."""
+    """Return dataclasses as CSV: numbers exactly, NaN as nothing, scores under their own name."""
     made = io.StringIO()
     writer = csv.writer(made, lineterminator="\n")
-    writer.writerow([field.name for field in fields(kind)])
+    names = [field.name for field in fields(kind) if field.name != "measure"]
+    measure = rows[0].measure if rows else ACCURACY
+    writer.writerow([measure.name if name == "score" else name for name in names])
     for row in rows:
-        values = [getattr(row, field.name) for field in fields(kind)]
+        values = [getattr(row, name) for name in names]
         writer.writerow(["" if value != value else value for value in values])
     return made.getvalue()
 
 
 def _spread(value: float) -> str:
-    return "" if math.isnan(value) else f" ± {100 * value:.2f}"
+    return "" if math.isnan(value) else f" ± {value:.2f}"
 
 
 def _signed(value: float, rest: str) -> str:
-    return "" if math.isnan(value) else f"{100 * value:+.2f}{rest}"
+    return "" if math.isnan(value) else f"{value:+.2f}{rest}"
 
 
 def _seconds(row: Row) -> str:

@@ -8,6 +8,7 @@ import pytest
 from lnas.studies.plan import RANDOM
 from lnas.studies.results import Result
 from lnas.studies.summary import Row, margin, summarise
+from lnas.tasks import PERPLEXITY
 
 
 def result(method, seed, accuracy, training=1, parameters=1000):
@@ -32,7 +33,7 @@ def test_rows_hold_means_and_sample_deviations_over_searches():
     assert list(found) == ["DARTS", "one", RANDOM]
     darts = found["DARTS"]
     assert (darts.searches, darts.parameters, darts.search_seconds) == (2, 2000, 60)
-    assert darts.accuracy == pytest.approx(0.96)
+    assert darts.score == pytest.approx(0.96)
     assert found[RANDOM].std_search == pytest.approx(0.02 * math.sqrt(2))
     assert math.isnan(found["one"].std_search)
     assert math.isnan(darts.std_training)
@@ -45,7 +46,7 @@ def test_the_spreads_over_searches_and_over_trainings_are_kept_apart():
         result("a", 1, 0.73, 1), result("a", 1, 0.67, 2),
     ]  # fmt: skip
     row = rows(trainings, "a")["a"]
-    assert (row.searches, row.accuracy) == (2, pytest.approx(0.8))
+    assert (row.searches, row.score) == (2, pytest.approx(0.8))
     assert row.std_search == pytest.approx(stdev([0.9, 0.7]))
     # Variances 0.0002 and 0.0018, one degree of freedom each.
     assert row.std_training == pytest.approx(math.sqrt((0.0002 + 0.0018) / 2))
@@ -93,3 +94,16 @@ def test_exact_random_choice_stands_in_for_drawn_cells():
     assert (last.method, last.rank, one.rank) == ("random choice", 2, 3)
     assert one.improvement == pytest.approx(-0.4 / 0.9)
     assert margin(one, last).startswith("one -40.00 points over random choice: -8.00")
+
+
+def test_smaller_is_better_where_the_measure_says_so():
+    def perplexity(method, seed, value):
+        return Result(method, seed, 1, value, 10, 20, 1.0, 1.0, "hash", "folder", PERPLEXITY)
+
+    results = [perplexity("a", 0, 60.0), perplexity("b", 0, 90.0), perplexity(RANDOM, 0, 80.0)]
+    found = rows(results, "a")
+    assert [found[name].rank for name in ("a", RANDOM, "b")] == [1, 2, 3]
+    assert found["a"].improvement == pytest.approx(0.25)
+    assert found["b"].improvement == pytest.approx(-0.125)
+    assert found["b"].difference == pytest.approx(30)
+    assert margin(found["a"], found[RANDOM]).startswith("a -20.00 perplexity over 1 random cells")

@@ -1,15 +1,17 @@
 """The table for people and for programs says the same."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
-from lnas.studies.picture import accuracy_picture
+from lnas.studies.picture import score_picture
 from lnas.studies.plan import RANDOM
 from lnas.studies.results import Result
 from lnas.studies.summary import summarise
 from lnas.studies.table import LEGEND, columns, markdown, write_tables
+from lnas.tasks import PERPLEXITY
 
 
 def result(method, seed, accuracy, training=1):
@@ -33,7 +35,7 @@ def test_the_table_is_markdown_and_every_training_is_in_the_csv(tmp_path):
     assert LEGEND in text
     with (tmp_path / "results.csv").open() as file:
         found = list(csv.DictReader(file))
-    assert [float(row["accuracy"]) for row in found] == [r.accuracy for r in RESULTS]
+    assert [float(row["accuracy"]) for row in found] == [r.score for r in RESULTS]
     with (tmp_path / "table.csv").open() as file:
         found = list(csv.DictReader(file))
     assert [row["method"] for row in found] == ["DARTS", "GDAS", RANDOM]
@@ -57,7 +59,18 @@ def test_columns_without_a_word_are_left_out(results, absent):
 def test_the_picture_has_room_for_every_method(tmp_path):
     heights = []
     for rows in (ROWS[:1], ROWS):
-        accuracy_picture(RESULTS, rows, ROWS[-1], tmp_path / "table.png")
+        score_picture(RESULTS, rows, ROWS[-1], tmp_path / "table.png")
         with Image.open(tmp_path / "table.png") as picture:
             heights.append(picture.height)
     assert heights[0] < heights[1]
+
+
+def test_the_table_has_the_unit_of_its_measure(tmp_path):
+    results = [replace(one, score=100 * one.score, measure=PERPLEXITY) for one in RESULTS]
+    rows = summarise(results, "DARTS")
+    write_tables(tmp_path, results, rows, reference="DARTS")
+    text = (tmp_path / "table.md").read_text()
+    assert text.startswith("| method | n | test perplexity | ")
+    assert "| GDAS | 2 | 97.50 ± 0.71 | 3 | -5.98 % | +1.50 ± 0.50 | 2,000 | 2.50 M |" in text
+    assert (tmp_path / "results.csv").read_text().startswith("method,seed,training,perplexity,")
+    score_picture(results, rows, rows[-1], tmp_path / "table.png")
