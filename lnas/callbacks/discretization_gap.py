@@ -5,6 +5,7 @@ statistics; the child has one-hot gates and no training of its own.
 """
 
 from itertools import repeat
+from math import inf
 from typing import final
 
 import torch
@@ -25,7 +26,7 @@ class DiscretizationGap(Callback):
     Nothing is logged when nothing is held out.
 
     Args:
-        batches: Held-out batches per measurement; None: all.
+        batches: Held-out batches per measurement; None: as many as the trainer validates on.
 
     Raises:
         InputError: `batches` is below 1.
@@ -40,12 +41,15 @@ class DiscretizationGap(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure supernet and child; every rank takes its share."""
         assert isinstance(pl_module, SearchModule)
-        if not trainer.num_val_batches or not sum(trainer.num_val_batches):
+        limit = sum(trainer.num_val_batches)
+        if not limit:
             return
+        batches = min(limit, inf if self.batches is None else self.batches)
+        measured = None if batches == inf else int(batches)
         architecture = pl_module.architecture
         child = GateSample.child(pl_module.space.project(magnitudes(architecture)))
-        supernet = measure(pl_module, repeat(architecture.noise_free()), self.batches)
-        derived = measure(pl_module, repeat(child), self.batches)
+        supernet = measure(pl_module, repeat(architecture.noise_free()), measured)
+        derived = measure(pl_module, repeat(child), measured)
         row: dict[str, float] = {
             "search/step": pl_module.steps,
             "search/epoch": trainer.current_epoch,

@@ -76,6 +76,32 @@ def test_the_gap_is_child_minus_supernet_on_the_held_out_images(
     assert child != whole
 
 
+def test_the_gap_is_measured_on_the_batches_that_the_trainer_validates_on(
+    small_trainer, small_module, small_data, tmp_path, monkeypatch
+):
+    data = type(small_data)(
+        torch.randint(256, (64, 3, 8, 8), dtype=torch.uint8), torch.arange(64) % 4,
+        num_classes=4, batch_size=8, held_out=0.5,
+    )  # fmt: skip
+    module = small_module()
+    seen = []
+    held_out = type(module).held_out_batches
+
+    def counted(self):
+        for batch in held_out(self):
+            seen.append(batch)
+            yield batch
+
+    monkeypatch.setattr(type(module), "held_out_batches", counted)
+    for callback, limit, expected in (
+        (DiscretizationGap(), 1.0, 4), (DiscretizationGap(), 2, 2), (DiscretizationGap(1), 2, 1),
+    ):  # fmt: skip
+        seen.clear()
+        trainer = small_trainer(callback, limit_val_batches=limit)
+        trainer.fit(small_module(), datamodule=data)
+        assert len(seen) == 2 * expected  # supernet and child
+
+
 def test_nothing_is_reported_as_a_gap_when_nothing_is_held_out(
     small_trainer, small_module, small_data, tmp_path
 ):
