@@ -122,7 +122,9 @@ class RunCli(LightningCLI):
             ("overwrite", "replace an existing run folder"),
             ("allow_changes", "resume with other settings than the run was started with"),
         ):
-            parser.add_argument(f"--run.{flag}", action="store_true", help=meaning)
+            parser.add_argument(
+                f"--run.{flag}", type=bool, nargs="?", const=True, default=False, help=meaning
+            )
         if self.evaluates:
             parser.add_argument(
                 "--genotype",

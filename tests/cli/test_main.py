@@ -227,6 +227,16 @@ def test_print_config_shows_what_would_run_and_touches_nothing(capsys):
     assert not list(Path().iterdir())
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [([], False), (["--run.overwrite"], True), (["--run.overwrite", "true"], True),
+     (["--run.overwrite=false"], False)],
+)  # fmt: skip
+def test_a_flag_is_given_alone_or_with_its_value(given, meant, capsys):
+    assert main(["search", *SMALL, *given, "--seed=1", "--print_config"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["run"]["overwrite"] is meant
+
+
 def test_callbacks_can_be_appended_on_the_command_line(capsys):
     options = ["--trainer.callbacks+=lnas.callbacks.Warmup", "--trainer.callbacks.epochs=3"]
     assert main(["search", *SMALL, *options, "--print_config"]) == 0
