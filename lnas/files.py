@@ -1,11 +1,14 @@
 """Files are never half written: they are made beside their place and then renamed into it."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lnas.errors import InputError
+
+TEMPORARY = re.compile(r"\..+\.\d+\.tmp(\.\w+)?")  # what `replacing` writes
 
 
 @contextmanager
@@ -47,6 +50,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_temporary(folder: str | Path) -> None:
+    """Remove what `replacing` has left in the folder and below when a process was killed within it.
+
+    Args:
+        folder: A folder in which nobody writes at the moment.
+    """
+    for path in Path(folder).rglob(".*"):
+        if TEMPORARY.fullmatch(path.name) and path.is_file():
+            with suppress(OSError):
+                path.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:

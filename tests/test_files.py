@@ -1,7 +1,7 @@
 import pytest
 
 from lnas.errors import InputError
-from lnas.files import replacing, write_text
+from lnas.files import remove_temporary, replacing, write_text
 
 
 def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path):
@@ -22,6 +22,25 @@ def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path):
 def test_folders_are_made(tmp_path):
     write_text(tmp_path / "new" / "deep" / "a.txt", "x")
     assert (tmp_path / "new" / "deep" / "a.txt").read_text() == "x"
+
+
+def test_what_a_kill_left_half_written_is_removed_and_nothing_else(tmp_path):
+    kept = ["a.ckpt", ".hidden", "deep/a.12.tmp.ckpt", ".notes.tmp"]
+    for name in kept:
+        write_text(tmp_path / name, "x")
+
+    class Killed(BaseException):
+        pass
+
+    for name in ("a.ckpt", "deep/plain"):
+        with pytest.raises(Killed), replacing(tmp_path / name) as temporary:
+            temporary.write_text("half")
+            temporary.rename(tmp_path / "aside")
+            raise Killed
+        (tmp_path / "aside").rename(temporary)  # nobody was left to take it away
+    remove_temporary(tmp_path)
+    found = [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()]
+    assert sorted(found) == sorted(kept)
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lnas.errors import InputError
-from lnas.files import write_text, writing
+from lnas.files import remove_temporary, write_text, writing
 
 CONFIG = "config.yaml"
 CARD = "run_card.json"
@@ -129,13 +129,14 @@ class RunFolder(Callback):
         self.settings, self.new = settings, new
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Empty the folder and write the settings, on rank 0."""
+        """Empty the folder, or take out what a kill left half written; write the settings."""
         if not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir)
         if self.new and folder.exists():
             with writing(folder):
                 shutil.rmtree(folder)
+        remove_temporary(folder)
         save_settings(folder, self.settings)
 
 

@@ -67,6 +67,7 @@ def test_an_existing_run_is_refused_unless_it_may_be_overwritten(tmp_path):
 @pytest.mark.parametrize("new", [True, False])
 def test_the_folder_is_taken_when_the_fit_starts(tmp_path, new):
     (tmp_path / "metrics.csv").write_text("a\n1\n")
+    (tmp_path / ".last.123.tmp.ckpt").write_text("half")  # of a process that was killed
     trainer = Trainer(default_root_dir=tmp_path, logger=False, accelerator="cpu", max_epochs=1,
                       enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
     RunFolder(SETTINGS, new).on_fit_start(trainer, None)
