@@ -78,6 +78,10 @@ class StreamData(LightningDataModule, ABC):
         if images is not None:
             self._split(images)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the trainer: workers that are not forked get a copy, for `prepare`."""
+        return self.__dict__ | {"trainer": None}
+
     @abstractmethod
     def load_train(self) -> MapStyle:
         """Return the training set; called once."""

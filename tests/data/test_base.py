@@ -1,3 +1,4 @@
+import pickle
 import subprocess
 import sys
 
@@ -191,6 +192,20 @@ def test_two_ranks_of_lightning_share_the_batches_of_one_process(tmp_path):
         assert sorted(images) == sorted(parts[0][2] + parts[1][2])
     shared = [image for _, held_out in ranks for images in held_out for image in images]
     assert sorted(shared) == sorted(image for images in single.held_out for image in images)
+
+
+@pytest.mark.parametrize("kind", [Digits, FakeImages, data])
+def test_workers_that_are_not_forked_get_a_copy_that_makes_the_same_batches(kind, tmp_path):
+    # As on macOS, and on Linux from Python 3.14 on.
+    made = kind(cutout=2)
+    made.trainer = lightning.Trainer(default_root_dir=tmp_path, accelerator="cpu", logger=False)
+    made.trainer.callbacks.append(lambda: "this cannot travel")
+    for loader in (made.train_dataloader(), made.held_out_loader()):
+        copy = pickle.loads(pickle.dumps(loader.dataset))
+        key = next(iter(loader.sampler))
+        for found, expected in zip(copy[key], loader.dataset[key], strict=True):
+            assert torch.equal(found, expected)
+        pickle.dumps((loader.collate_fn, loader.worker_init_fn))
 
 
 def test_lightning_does_not_advise_more_workers(tmp_path):
