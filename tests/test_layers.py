@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "lnas"
 LAYERS = [
-    {"errors", "collectives", "files", "schedules", "seeds", "genotype"},
+    {"errors", "collectives", "files", "fitting", "schedules", "seeds", "genotype"},
     {"spaces", "operations", "relaxations", "data", "tasks", "loggers"},
     {"supernet", "networks", "costs", "visualize"},
     {"derivation", "search", "evaluation", "benchmarks"},
@@ -20,7 +20,7 @@ HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 # Side by side in one layer, but one stands on the other.
 WITHIN = {
     ("files", "errors"), ("collectives", "errors"), ("schedules", "errors"), ("genotype", "errors"),
-    ("genotype", "files"),
+    ("genotype", "files"), ("fitting", "errors"),
     ("relaxations", "spaces"), ("search", "derivation"), ("spaces", "operations"),
     ("networks", "supernet"), ("costs", "networks"), ("costs", "supernet"), ("data", "tasks"),
 }  # fmt: skip

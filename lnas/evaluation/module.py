@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from lnas.collectives import gather, of_rank
 from lnas.costs import network_cost
 from lnas.errors import InputError, NonFiniteError, refused_values
+from lnas.fitting import check_shapes
 from lnas.genotype import Genotype
 from lnas.loggers import log_row
 from lnas.networks import CifarNetwork, Network, unused_parameters
@@ -204,18 +205,36 @@ class EvaluationModule(LightningModule):
         log_row(self.trainer, {"eval/step": self.trainer.global_step, **row})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what a recurrent network carries from batch to batch; every rank must save."""
-        checkpoint[KEY] = {"states": gather(dict(self._states))}
+        """Add the cell, and of every rank its sums and its states; every rank must save."""
+        own = {"sums": dict(self.train_metrics.state_dict()), "states": dict(self._states)}
+        checkpoint[KEY] = {"genotype": self.genotype.hash, "ranks": gather(own)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the states of this rank when a training goes on.
+        """Take the sums and the states of this rank when a training goes on.
 
         Raises:
-            InputError: The training had another number of processes.
+            InputError: The checkpoint is of another network, or of another number of processes.
         """
-        if KEY in checkpoint and self.trainer.training:
-            gathered, world = checkpoint[KEY]["states"], self.trainer.world_size
-            self._states = dict(of_rank(gathered, self.global_rank, world))
+        found = checkpoint.get(KEY, {})
+        # Cells that differ in what has no weights, as pools, have the same names and shapes.
+        trained = found.get("genotype", self.genotype.hash)
+        if trained != self.genotype.hash:
+            raise InputError(
+                f"The checkpoint is of the genotype {trained} and this evaluation has "
+                f"{self.genotype.hash}; give the genotype that the checkpoint was made with."
+            )
+        check_shapes(
+            checkpoint["state_dict"],
+            self.state_dict(),
+            "evaluation",
+            "give the genotype and the network that the checkpoint was made with",
+        )
+        if found and self.trainer.training:
+            own = of_rank(found["ranks"], self.global_rank, self.trainer.world_size)
+            self._states = dict(own["states"])
+            # The checkpoint's own are those of the first rank.
+            sums = {f"train_metrics.{name}": value for name, value in own["sums"].items()}
+            checkpoint["state_dict"] |= sums
 
     def _loss(self, batch: Batch, stream: str, role: Role) -> tuple[Tensor, Output]:
         """Run the task on the stream's next batch, from where the one before has left it."""

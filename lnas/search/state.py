@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 
 from lnas.collectives import gather, of_rank
 from lnas.errors import InputError
+from lnas.fitting import check_shapes
 from lnas.spaces import SearchSpace
 
 if TYPE_CHECKING:
@@ -53,7 +54,12 @@ def load(module: "SearchModule", checkpoint: dict[str, Any]) -> None:
 
 def _take(module: "SearchModule", checkpoint: dict[str, Any], found: dict[str, Any]) -> None:
     _compare(found["space"], fingerprint(module.space))
-    _compare_shapes(checkpoint["state_dict"], module.state_dict())
+    check_shapes(
+        checkpoint["state_dict"],
+        module.state_dict(),
+        "search",
+        "give the supernet that the checkpoint was made with",
+    )
     if found["seed"] != module.seed:
         raise InputError(
             f"The checkpoint was made with seed={found['seed']} and this search has "
@@ -88,16 +94,6 @@ def _compare(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
             f"The checkpoint is of another search space: its {first} are {theirs.get(first)}, "
             f"this search has {ours[first]}; give the space that the checkpoint was made with."
         )
-
-
-def _compare_shapes(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    for name in sorted(set(theirs) | set(ours)):
-        shapes = [tuple(s[name].shape) if name in s else "missing" for s in (theirs, ours)]
-        if shapes[0] != shapes[1]:
-            raise InputError(
-                f"The checkpoint does not fit this search: {name} is {shapes[0]} in the checkpoint "
-                f"and {shapes[1]} here; give the supernet that the checkpoint was made with."
-            )
 
 
 def _reopen_epoch(loops: dict[str, Any]) -> None:

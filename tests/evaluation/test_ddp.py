@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 
+from lnas.callbacks import Checkpoints
 from lnas.errors import NonFiniteError
 from lnas.evaluation import EvaluationModule
 from lnas.genotype import Genotype
@@ -75,6 +77,39 @@ def test_two_ranks_train_as_one_process_does(run_two_ranks, tmp_path):
     one, two = (read_rows(tmp_path / name / "plain/metrics.csv") for name in ("one", "two"))
     for row, expected in zip(two, one, strict=True):
         assert row == pytest.approx(expected, rel=1e-6)
+
+
+class PowerCut(Callback):
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == (1, 2):
+            raise KeyError("power cut")
+
+
+def train_with_a_power_cut(folder):
+    tiny = tiny_evaluation()
+
+    def fit(name, callbacks=(), resume=None):
+        kept = [*callbacks, Checkpoints(every_steps=2)]
+        options = {"devices": 2, "strategy": "ddp", "use_distributed_sampler": False}
+        trainer = tiny.trainer(Path(folder) / name, kept, epochs=3, **options)
+        module = tiny.module(drop_path=0.3)
+        trainer.fit(module, datamodule=tiny.data(), ckpt_path=resume, weights_only=True)
+        return {name: value.clone() for name, value in module.state_dict().items()}
+
+    whole = fit("whole")
+    try:
+        fit("cut", [PowerCut()])
+    except KeyError:
+        return whole, fit("cut", resume=Path(folder) / "cut/checkpoints/last.ckpt")
+
+
+def test_two_ranks_resume_in_mid_epoch_with_the_sums_of_both(run_two_ranks, tmp_path):
+    for whole, resumed in run_two_ranks(train_with_a_power_cut, str(tmp_path)):
+        for name, value in whole.items():
+            assert torch.equal(resumed[name], value), name
+    whole, cut = (read_rows(tmp_path / name / "metrics.csv") for name in ("whole", "cut"))
+    assert len(whole) == 3
+    assert cut == whole
 
 
 class OneRankFails(ImageClassification.__mro__[1]):

@@ -176,6 +176,34 @@ def test_a_training_resumed_in_mid_epoch_ends_bit_identical(tiny, tmp_path):
     assert files[0] == files[1]
 
 
+def test_a_checkpoint_of_another_cell_is_refused(tiny, tmp_path):
+    tiny.trainer(tmp_path, [Checkpoints()], epochs=1).fit(tiny.module(), datamodule=tiny.data())
+    last = tmp_path / "checkpoints/last.ckpt"
+
+    def resume(genotype):
+        module = tiny.module(genotype=genotype)
+        tiny.trainer(tmp_path, [Checkpoints()]).fit(module, datamodule=tiny.data(), ckpt_path=last)
+
+    # Without weights of its own, nothing but the name tells one pool from another.
+    text = tiny.GENOTYPE.to_json()
+    with pytest.raises(InputError, match=f"is of the genotype {tiny.GENOTYPE.hash} and this"):
+        resume(Genotype.from_json(text.replace("avg_pool", "max_pool")))
+    resume(tiny.GENOTYPE)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tiny, tmp_path):
+    tiny.trainer(tmp_path, [Checkpoints()], epochs=1).fit(tiny.module(), datamodule=tiny.data())
+
+    def wider(genotype, num_classes):
+        return CifarNetwork(genotype, 4, 3, num_classes)
+
+    module = tiny.module(network=wider)
+    with pytest.raises(InputError, match=r"does not fit this evaluation: network\..* here; give"):
+        tiny.trainer(tmp_path, [Checkpoints()]).fit(
+            module, datamodule=tiny.data(), ckpt_path=tmp_path / "checkpoints/last.ckpt"
+        )
+
+
 def test_a_loss_that_is_not_finite_stops_with_its_place(tiny, tmp_path):
     data = tiny.data()
     data._train.images[:] = torch.nan
