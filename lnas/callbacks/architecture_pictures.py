@@ -18,7 +18,7 @@ from lnas.visualize import draw_gates, draw_glance
 
 @final
 class ArchitecturePictures(Callback):
-    """Draws `pictures/gates.png` and `pictures/glance.png`; logs histograms of the gates.
+    """Draws `pictures/gates.png` and `pictures/glance.png`; logs histograms of the gates per edge.
 
     Args:
         every: Epochs between drawings; the end of the search is always drawn.
@@ -61,6 +61,8 @@ class ArchitecturePictures(Callback):
         )
         for name, values in gates.items():
             log_histogram(trainer, f"arch/{name}/gates", values, pl_module.steps)
+            for edge, row in zip(pl_module.space.edges, values, strict=True):
+                log_histogram(trainer, f"arch/{name}/gates/{edge.name}", row, pl_module.steps)
         if (trainer.current_epoch + 1) % self.every == 0:
             self._draw(trainer, pl_module)
 

@@ -10,6 +10,7 @@ from lnas.callbacks import (
     CollapseWarning,
     DiscretizationGap,
     GenotypeTrail,
+    architecture_pictures,
 )
 from lnas.callbacks.collapse_warning import is_collapsed
 from lnas.errors import InputError
@@ -36,6 +37,25 @@ def test_trail_and_pictures_hold_every_epoch(small_trainer, small_module, small_
         torch.testing.assert_close(torch.tensor(gates[-1]["gates"][kind]), values.detach())
     drawn = {path.name for path in (tmp_path / "pictures").iterdir()}
     assert drawn == {"genotype-0000.png", "genotype-0001.png", "gates.png", "glance.png"}
+
+
+def test_gates_are_logged_as_histograms_of_all_edges_and_of_each(
+    small_trainer, small_module, small_data, monkeypatch
+):
+    logged = {}
+
+    def note(trainer, name, values, step):
+        logged[name] = values
+
+    monkeypatch.setattr(architecture_pictures, "log_histogram", note)
+    module = small_module()
+    small_trainer(ArchitecturePictures(every=9)).fit(module, datamodule=small_data)
+    for kind, table in module.architecture.probabilities().items():
+        torch.testing.assert_close(logged.pop(f"arch/{kind}/gates"), table.detach())
+        for edge, row in zip(module.space.edges, table, strict=True):
+            found = logged.pop(f"arch/{kind}/gates/{edge.name}")
+            torch.testing.assert_close(found, row.detach())
+    assert not logged
 
 
 def test_resuming_drops_the_epochs_that_the_checkpoint_does_not_know(
