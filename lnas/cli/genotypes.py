@@ -215,27 +215,31 @@ def _records(genotype: Genotype) -> list[str]:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = _plain_parser(
         prog="lnas genotype",
-        exit_on_error=False,
         description="Looks at genotypes. Published: " + ", ".join(zoo.names()) + ".",
     )
     commands = parser.add_subcommands(dest="command", required=True)
-    shown = ArgumentParser(exit_on_error=False, description="Print cells and hash.")
+    shown = _plain_parser(description="Print cells and hash.")
     shown.add_argument("genotype", type=str, help=SOURCE)
     shown.add_argument(
         "--picture", type=str | None, default=None, help="draw the cells: a .png or .svg file"
     )
     shown.add_argument("--cost", action="store_true", help="count parameters and multiply-adds")
     commands.add_subcommand("show", shown)
-    converted = ArgumentParser(exit_on_error=False, description="Write in another format.")
+    converted = _plain_parser(description="Write in another format.")
     converted.add_argument("genotype", type=str, help=SOURCE)
     converted.add_argument("--to", choices=STYLES, default="json", help="the format")
     converted.add_argument("--output", type=str | None, default=None, help="the file; or print")
     converted.add_argument("--overwrite", action="store_true", help="replace an existing file")
     commands.add_subcommand("convert", converted)
-    compared = ArgumentParser(exit_on_error=False, description="Print what changed.")
+    compared = _plain_parser(description="Print what changed.")
     compared.add_argument("first", type=str, help=SOURCE)
     compared.add_argument("second", type=str, help=SOURCE)
     commands.add_subcommand("diff", compared)
     return parser
+
+
+def _plain_parser(**settings: str) -> ArgumentParser:
+    """Return a parser that raises its errors, and takes no beginning of an option for it."""
+    return ArgumentParser(exit_on_error=False, allow_abbrev=False, **settings)

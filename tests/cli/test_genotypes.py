@@ -104,6 +104,7 @@ def test_diff_says_when_there_is_none_and_when_cells_are_isomorphic(capsys):
         (["draw"], "draw"),
         (["show"], "genotype"),
         (["show", "darts_v2", "--pictures", "x"], "--pictures"),
+        (["show", "darts_v2", "--pictur", "x.png"], "--pictur"),
         (["show", "darts_v9"], "did you mean"),
         (["show", "darts_v2", "--picture", "cell.gif"], "gif"),
         (["convert", "darts_v2", "--to", "yaml"], "'yaml'"),
