@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -92,3 +93,58 @@ def run_two_ranks(tmp_path):
         return [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def offline_runs():
+    """`offline_runs(folder)`: what each offline W&B run of a run folder holds, oldest first.
+
+    Each has `folder`, `id`, `rows` (values by name), `config`, and `artifacts` (files by kind).
+    """
+
+    def read(folder: Path) -> list[SimpleNamespace]:
+        return [_offline_run(found) for found in sorted(folder.glob("wandb/offline-run-*"))]
+
+    return read
+
+
+def _offline_run(folder: Path) -> SimpleNamespace:
+    run = SimpleNamespace(folder=folder, id=None, rows=[], config={}, artifacts={})
+    for record in _records(folder):
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            run.id = record.run.run_id
+        for update in (record.run.config.update, record.config.update):
+            values = {item.key: json.loads(item.value_json) for item in update if item.key}
+            run.config |= {key: value for key, value in values.items() if key != "_wandb"}
+        if kind == "history":
+            items = record.history.item
+            values = {i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in items}
+            run.rows.append(values)
+        for artifact in (record.artifact, record.request.log_artifact.artifact):
+            if artifact.type and artifact.manifest.contents:
+                files = [entry.path for entry in artifact.manifest.contents]
+                run.artifacts[artifact.type] = files
+    return run
+
+
+def _records(folder: Path):
+    """Yield the records of a run: 7 header bytes, then LevelDB log frames."""
+    from wandb.proto import wandb_internal_pb2
+
+    (path,) = folder.glob("run-*.wandb")
+    content, place, whole = path.read_bytes(), 7, b""
+    while place + 7 <= len(content):
+        if 32768 - place % 32768 < 7:  # the rest of a block is padding
+            place += 32768 - place % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", content[place : place + 7])
+        place += 7 + length
+        if place > len(content):  # killed within a write
+            return
+        whole += content[place - length : place]
+        if kind in (1, 4):  # full, last
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(whole)
+            yield record
+            whole = b""

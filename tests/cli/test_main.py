@@ -15,6 +15,8 @@ from lnas import __version__
 from lnas.cli import main as cli
 from lnas.cli.main import main
 from lnas.errors import InputError, Interrupted, NonFiniteError
+from lnas.loggers import read_rows
+from lnas.spaces import NasBench201Space
 
 NODES = [[["sep_conv_3x3", 0], ["skip_connect", 1]]] * 4
 SMALL = [
@@ -243,6 +245,32 @@ def test_callbacks_can_be_appended_on_the_command_line(capsys):
     callbacks = yaml.safe_load(capsys.readouterr().out)["trainer"]["callbacks"]
     assert callbacks[-1] == {"class_path": "lnas.callbacks.Warmup", "init_args": {"epochs": 3}}
     assert callbacks[-2]["class_path"] == "lnas.callbacks.DeriveGenotype"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_an_offline_run_of_a_search_is_its_metrics_with_pictures_tables_and_files(offline_runs):
+    options = [option for option in SMALL if option != "--trainer.logger=false"]
+    options += ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--run.folder=run"]
+    assert main(["search", *options]) == 0
+    (run,) = offline_runs(Path("run"))
+    expected = read_rows("run/metrics.csv")
+    names = {name for row in expected for name in row}
+    assert [{k: v for k, v in row.items() if k in names} for row in run.rows] == expected
+    media = {
+        (name.removesuffix("/_type"), kind): row
+        for row in run.rows
+        for name, kind in row.items()
+        if name.endswith("/_type")
+    }
+    kinds = {"gates": "image-file", "glance": "image-file", "genotype": "image-file"}
+    kinds |= {"genotypes": "table-file", "arch/cell/gates": "histogram"}
+    kinds |= {f"arch/cell/gates/{edge.name}": "histogram" for edge in NasBench201Space().edges}
+    assert media.keys() == set(kinds.items())
+    for (name, kind), row in media.items():
+        assert kind == "histogram" or (run.folder / "files" / row[f"{name}/path"]).is_file()
+    assert [sum(f"{name}/_type" in row for row in run.rows) for name in kinds][3:] == [2] * 8
+    assert run.artifacts["genotype"] == ["genotype.json"]
+    assert run.config == yaml.safe_load(Path("run/config.yaml").read_text())
 
 
 def test_a_full_disk_is_one_line_and_keeps_nothing_half_written(monkeypatch, capsys):
