@@ -4,8 +4,9 @@ It runs at the end of the fit, behind the last checkpoint: a run that is killed 
 resumed from that checkpoint, has nothing left to train, and derives again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -13,14 +14,24 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import Tensor
 
-from lnas.derivation import Magnitude, SelectionContext, SelectionCriterion, save_scores
+from lnas.derivation import (
+    Decision,
+    Magnitude,
+    SelectionContext,
+    SelectionCriterion,
+    save_decisions,
+    save_scores,
+)
+from lnas.derivation.scores import DECISIONS
 from lnas.derivation.scores import FILE as SCORES
+from lnas.errors import InputError
 from lnas.genotype import Genotype
 from lnas.loggers import log_file, log_picture
 from lnas.relaxations import GateSample
 from lnas.search import SearchModule
 from lnas.search.checks import held_out_loader
 from lnas.search.gradients import average
+from lnas.search.measuring import measure_each
 from lnas.visualize import draw_genotype
 
 BLIND = (
@@ -33,6 +44,8 @@ BLIND = (
 @final
 class DeriveGenotype(Callback):
     """Writes `genotype.json`, its pictures and `scores.json` into the run folder.
+
+    A criterion that decides edge by edge leaves `decisions.json` as well.
 
     Args:
         criterion: What scores (edge, operation); None is the magnitude of the gates. The rule that
@@ -47,10 +60,10 @@ class DeriveGenotype(Callback):
         self.genotype: Genotype | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse a criterion that would miss its held-out batches at the end of the search."""
+        """Refuse a criterion that would miss something at the end of the search."""
         assert isinstance(pl_module, SearchModule)
-        if stage == "fit" and self.criterion.reads_batches:
-            held_out_loader(pl_module)
+        if stage == "fit":
+            check_criterion(self.criterion, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Derive on rank 0 from scores averaged over the ranks, and tell the others."""
@@ -62,7 +75,11 @@ class DeriveGenotype(Callback):
         text = pl_module.space.derive(scores).to_json() if trainer.is_global_zero else ""
         self.genotype = Genotype.from_json(trainer.strategy.broadcast(text))
         if trainer.is_global_zero:
-            save_scores(Path(trainer.default_root_dir) / SCORES, pl_module.space, scores)
+            folder = Path(trainer.default_root_dir)
+            save_scores(folder / SCORES, pl_module.space, scores)
+            if self.criterion.decisions:
+                save_decisions(folder / DECISIONS, self.criterion.decisions)
+                print_decisions(self.criterion.decisions)
             self._write(trainer, self.genotype, pl_module.steps)
         trainer.strategy.barrier("genotype")
 
@@ -108,8 +125,35 @@ def is_blind(genotype: Genotype) -> bool:
     return not seen[-1]
 
 
+def check_criterion(criterion: SelectionCriterion, module: SearchModule) -> None:
+    """Refuse a criterion that needs what the search does not have.
+
+    Raises:
+        InputError: There are no held-out batches, or the task has no accuracy.
+    """
+    if criterion.reads_batches:
+        held_out_loader(module)
+    if criterion.reads_accuracy and module.task.measure.name != "accuracy":
+        raise InputError(
+            f"{type(criterion).__name__}(criterion='accuracy') needs a task with an accuracy, and "
+            f"{type(module.task).__name__} has a {module.task.measure.name}; use criterion='loss'."
+        )
+
+
+def print_decisions(decisions: Sequence[Decision]) -> None:
+    """Say in one line how certain the decisions are."""
+    ratios = [
+        d.margin / d.margin_error for d in decisions if d.margin is not None and d.margin_error
+    ]
+    if ratios:
+        clear = sum(ratio > 2 for ratio in ratios)
+        Console(soft_wrap=True, highlight=False).print(
+            f"{len(decisions)} edges decided, {clear} by more than two standard errors"
+        )
+
+
 def selection_context(module: SearchModule) -> SelectionContext:
-    """Return what a criterion may look at in a search that has ended."""
+    """Return what a criterion may look at in a search; every rank must ask it the same."""
 
     def loss(sample: Any, batch: Any) -> Tensor:
         return module.run(batch, "held_out", GateSample.of(sample))[0]
@@ -118,7 +162,14 @@ def selection_context(module: SearchModule) -> SelectionContext:
         return average(module.trainer.strategy, [tensor])[0]
 
     return SelectionContext(
-        module.architecture, module.supernet, module.held_out_batches, loss, module.seed, mean
+        module.architecture,
+        module.supernet,
+        module.held_out_batches,
+        loss,
+        module.seed,
+        mean,
+        partial(measure_each, module),
+        module.trainer.world_size,
     )
 
 

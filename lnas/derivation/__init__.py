@@ -1,6 +1,7 @@
 """Derivation: from a finished search to the scores that the space's rule makes a genotype of."""
 
 from lnas.derivation.criteria import (
+    Decision,
     Magnitude,
     RandomChoice,
     SelectionContext,
@@ -9,10 +10,13 @@ from lnas.derivation.criteria import (
 )
 from lnas.derivation.random_search import RandomSearch
 from lnas.derivation.restricted_skips import RestrictedSkips
-from lnas.derivation.scores import best_operations, save_scores
+from lnas.derivation.scores import best_operations, save_decisions, save_scores
+from lnas.derivation.strength import OperationStrength
 
 __all__ = [
+    "Decision",
     "Magnitude",
+    "OperationStrength",
     "RandomChoice",
     "RandomSearch",
     "RestrictedSkips",
@@ -20,5 +24,6 @@ __all__ = [
     "SelectionCriterion",
     "best_operations",
     "magnitudes",
+    "save_decisions",
     "save_scores",
 ]

@@ -6,7 +6,7 @@ that is closed, not offered, or not the one its edge is fixed to scores -inf: it
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -31,6 +31,10 @@ class SelectionContext:
         seed: Seed of the run.
         average: Returns the mean of a tensor over the ranks; every rank must call it. What is
             chosen among must be averaged before, or the ranks choose differently.
+        measures: `measures(samples, batch)` compares many gates on one batch: for each, "loss",
+            what the task measures of a batch ("accuracy"), and the number of "examples". What the
+            passes have in common is computed once.
+        ranks: Number of ranks that share the batches.
     """
 
     architecture: Architecture
@@ -39,6 +43,31 @@ class SelectionContext:
     loss: Callable[[GateSample | Mapping[str, Tensor], Any], Tensor] | None = None
     seed: int = 0
     average: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    measures: Callable[[Sequence[GateSample], Any], list[dict[str, Tensor]]] | None = None
+    ranks: int = 1
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision of a criterion that decides edge by edge, as plain data.
+
+    Args:
+        cell_type: The cell.
+        edge: Name of the edge.
+        operation: What stands on it from now on; None: the edge was removed.
+        strengths: How strong each candidate is, in the unit of the criterion: by operation, or by
+            edge where one is removed, the weakest.
+        margin: By how much the choice is ahead of the next; None if it had no rival.
+        margin_error: Standard error of the margin, from the differences batch by batch; None with
+            fewer than two batches.
+    """
+
+    cell_type: str
+    edge: str
+    operation: str | None
+    strengths: dict[str, float]
+    margin: float | None = None
+    margin_error: float | None = None
 
 
 class SelectionCriterion(ABC):
@@ -46,9 +75,13 @@ class SelectionCriterion(ABC):
 
     Attributes:
         reads_batches: It needs held-out batches and the supernet's loss.
+        reads_accuracy: It needs a task with an accuracy.
+        decisions: How the last scores came about, for criteria that decide edge by edge.
     """
 
     reads_batches = False
+    reads_accuracy = False
+    decisions: Sequence[Decision] = ()
 
     @abstractmethod
     def scores(self, context: SelectionContext) -> dict[str, Tensor]:

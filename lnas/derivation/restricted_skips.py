@@ -40,6 +40,8 @@ class RestrictedSkips(SelectionCriterion):
             raise InputError(f"limit={limit} is no number of skip connections; give 0 or more.")
         self.limit, self.cell_type = limit, cell_type
         self.criterion = criterion or Magnitude()
+        self.reads_batches = self.criterion.reads_batches
+        self.reads_accuracy = self.criterion.reads_accuracy
 
     def scores(self, context: SelectionContext) -> dict[str, Tensor]:
         """Return scores, (edges, ops) per cell type, that derive to an allowed cell."""

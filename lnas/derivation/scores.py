@@ -1,21 +1,25 @@
 """scores.json: what a genotype was derived from, for a later search to narrow its choice.
 
+`decisions.json` beside it has the decisions of criteria that decide edge by edge.
 P-DARTS (Chen et al., "Progressive DARTS", ICCV 2019, arXiv:1904.12760, section 3.1) searches in
 stages, each of which keeps the best operations of every edge of the one before.
 """
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
 
+from lnas.derivation.criteria import Decision
 from lnas.errors import InputError
 from lnas.files import write_text
 from lnas.spaces import SearchSpace
 
 FILE = "scores.json"
+DECISIONS = "decisions.json"
 
 
 def save_scores(path: Path, space: SearchSpace, scores: Mapping[str, Tensor]) -> None:
@@ -34,6 +38,12 @@ def save_scores(path: Path, space: SearchSpace, scores: Mapping[str, Tensor]) ->
         "scores": tables,
     }
     write_text(path, json.dumps(content) + "\n")
+
+
+def save_decisions(path: Path, decisions: Sequence[Decision]) -> None:
+    """Write decisions in their order, one a line."""
+    lines = ",\n".join(json.dumps(asdict(decision)) for decision in decisions)
+    write_text(path, f"[{lines}]\n")
 
 
 def best_operations(path: Path, keep: int) -> dict[str, dict[str, list[str]]]:

@@ -3,7 +3,7 @@
 Nothing of the search changes: running averages, random numbers and training mode stay as they are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from lnas.operations import mode
 from lnas.operations.normalization import Statistics
 from lnas.relaxations import GateSample
+from lnas.tasks import Batch
 
 if TYPE_CHECKING:
     from lnas.search.module import SearchModule
@@ -44,3 +45,28 @@ def measure(
             )
             metrics.update(loss, output, batch)
     return metrics.compute()
+
+
+@torch.no_grad()
+def measure_each(
+    module: "SearchModule", samples: Sequence[GateSample], batch: Batch
+) -> list[dict[str, Tensor]]:
+    """Return what one held-out batch gives under each of many gates, with its own statistics.
+
+    Args:
+        module: The search.
+        samples: The gates.
+        batch: The batch, on the device.
+
+    Returns:
+        For each sample "loss" (nats), what the task measures of a batch, and "examples" (number of
+        images or words), all scalars.
+    """
+    found = []
+    with mode(module, training=False):
+        for sample in samples:
+            loss, output, _ = module.run(batch, "held_out", sample)
+            measures = module.task.batch_metrics(output, batch)
+            examples = loss.new_tensor(output.logits[..., 0].numel())
+            found.append({"loss": loss, "examples": examples, **measures})
+    return found

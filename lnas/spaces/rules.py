@@ -18,9 +18,13 @@ class DerivationRule(ABC):
 
     Attributes:
         parallel: One edge may carry several operations.
+        exclude: Operations that are never chosen.
+        inputs: Number of edges that a node keeps at most; None: all.
     """
 
     parallel = False
+    exclude: tuple[str, ...] = ()
+    inputs: int | None = None
 
     @abstractmethod
     def choose(
@@ -94,6 +98,7 @@ class AboveThreshold(DerivationRule):
         self, threshold: float = 0.85, inputs: int = 2, exclude: Sequence[str] = ("none",)
     ) -> None:
         self.threshold, self.strongest = threshold, StrongestInputs(inputs, exclude)
+        self.inputs, self.exclude = inputs, self.strongest.exclude
 
     def choose(
         self, scores: Sequence[Sequence[float]], operations: Sequence[str]
