@@ -20,6 +20,7 @@ from lnas.callbacks.graceful_stop import GracefulStop
 from lnas.callbacks.group_penalty import GroupPenalty
 from lnas.callbacks.hessian_eigenvalue import HessianEigenvalue
 from lnas.callbacks.path_depth import PathDepth
+from lnas.callbacks.project import Project
 from lnas.callbacks.proximity import Proximity
 from lnas.callbacks.prune_closed import PruneClosed
 from lnas.callbacks.resource_cost import ResourceCost
@@ -50,6 +51,7 @@ __all__ = [
     "GroupPenalty",
     "HessianEigenvalue",
     "PathDepth",
+    "Project",
     "Proximity",
     "PruneClosed",
     "ResourceCost",

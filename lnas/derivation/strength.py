@@ -110,7 +110,7 @@ class OperationStrength(SelectionCriterion):
             fixed = architecture.fixed.get_buffer(kind).cpu()
             # What was fixed before outranks all others.
             table[fixed >= 0, fixed[fixed >= 0]] = top
-            for node in self.nodes(context):
+            for node in self.nodes(context, kind):
                 rows = live_rows(draft, architecture.space, kind, node)
                 free = [row for row in rows if fixed[row] < 0]
                 for choice in self.prune(context, draft, kind, free, len(rows)):
@@ -163,16 +163,17 @@ class OperationStrength(SelectionCriterion):
             context, draft, place, self.mode, self.criterion, self.batches, cost
         )
 
-    def nodes(self, context: SelectionContext) -> list[int]:
-        """Return the nodes that lose edges."""
+    def nodes(self, context: SelectionContext, kind: str) -> list[int]:
+        """Return the nodes of a cell type that lose edges, in the order in which they do."""
         space = context.architecture.space
         if self.topology == "strength" or space.rule.inputs is None:
             return []
-        return [
-            node
-            for node in range(space.inputs, space.inputs + space.nodes)
-            if len(space.incoming(node)) > space.rule.inputs
-        ]
+        numbers = generator(self.seed, context.seed, "node order", kind)
+        places = range(space.nodes)
+        if self.edge_order == "random":
+            places = torch.randperm(space.nodes, generator=numbers).tolist()
+        nodes = [space.inputs + place for place in places]
+        return [node for node in nodes if len(space.incoming(node)) > space.rule.inputs]
 
     def prune(
         self, context: SelectionContext, draft: Draft, kind: str, rows: list[int], edges: int

@@ -16,6 +16,7 @@ from lnas.relaxations.proximal import Proximal
 from lnas.relaxations.random_cell import RandomCell
 from lnas.relaxations.sigmoid import Sigmoid
 from lnas.relaxations.softmax import Softmax, masked_softmax
+from lnas.relaxations.uniform import Uniform
 
 __all__ = [
     "CellGates",
@@ -30,6 +31,7 @@ __all__ = [
     "Relaxation",
     "Sigmoid",
     "Softmax",
+    "Uniform",
     "masked_softmax",
     "normal_logits",
     "straight_through",

@@ -166,6 +166,26 @@ class Architecture(nn.Module):
         self._forget()
         self.hold()
 
+    def remove(self, cell_type: str, edge: str | int) -> None:
+        """Take an edge out, whatever it was fixed to: from now on it contributes nothing.
+
+        Args:
+            cell_type: Cell type of the space.
+            edge: Name such as "2_0", or row.
+
+        Raises:
+            InputError: Something is unknown.
+        """
+        row = self.space.edge_row(edge)
+        if cell_type not in self.space.cell_types:
+            raise InputError(
+                f"unknown cell type {cell_type!r}; choose one of {', '.join(self.space.cell_types)}"
+            )
+        self.fixed.get_buffer(cell_type)[row] = -1
+        self.closed.get_buffer(cell_type)[row] = True
+        self._forget()
+        self.hold()
+
     def close_all(self, entries: Mapping[str, Tensor]) -> None:
         """Close many operations at once, without waiting for the device; fixed edges stay.
 
