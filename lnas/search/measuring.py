@@ -63,7 +63,7 @@ def measure_each(
         images or words), all scalars.
     """
     found = []
-    with mode(module, training=False):
+    with mode(module, training=False), module.supernet.recalling():
         for sample in samples:
             loss, output, _ = module.run(batch, "held_out", sample)
             measures = module.task.batch_metrics(output, batch)

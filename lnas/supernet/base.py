@@ -9,7 +9,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from lnas.seeds import generator
 from lnas.spaces import SearchSpace
 from lnas.supernet.auxiliary import with_auxiliary
 from lnas.supernet.extras import Extras
+from lnas.supernet.recall import Recall, SearchedCell
 from lnas.tasks import Output, State
 
 Path = Literal["fused", "reference"]
@@ -86,6 +87,7 @@ class Supernet(nn.Module, ABC):
         self._drops = True
         self._path: Path = "fused"
         self._draw: tuple[int | str, ...] | None = None
+        self._recall: Recall | None = None
 
     @abstractmethod
     def forward(
@@ -133,6 +135,18 @@ class Supernet(nn.Module, ABC):
         finally:
             self.path = before
 
+    @contextmanager
+    def recalling(self) -> Iterator[None]:
+        """Compute once what passes of one batch have in common; without gradients, in the block.
+
+        Weights, statistics mode and what is random must stay as they are.
+        """
+        self._recall = Recall()
+        try:
+            yield
+        finally:
+            self._recall = None
+
     def set_draw(self, *parts: int | str, dropout: bool = True) -> None:
         """Make what is random in the next forwards a pure function of `parts`.
 
@@ -164,6 +178,21 @@ class Supernet(nn.Module, ABC):
             factors = keep_factors(drawn, numbers, self.drop_path, inputs.dtype)
             gates = dataclasses.replace(gates, factors=factors.expand(-1, columns, -1))
         return gates
+
+    def _begin(self, images: Tensor) -> Tensor:
+        """Return what the stem makes of the batch."""
+        prepared, stem = self._prepare(images), self.get_submodule("stem")
+        if self._recall is None:
+            return stem(prepared)  # type: ignore[no-any-return]
+        return self._recall.stem(images, lambda: stem(prepared))
+
+    def _through(
+        self, index: int, cell: nn.Module, given: tuple[Tensor, ...], gates: CellGates
+    ) -> Tensor:
+        """Return the output of the searched cell at a place, made of what it reads."""
+        if self._recall is None or gates.factors is not None:
+            return cell(*given, gates, self.path)  # type: ignore[no-any-return]
+        return self._recall.cell(index, cast(SearchedCell, cell), given, gates, self.path)
 
     @property
     def _dropping(self) -> bool:

@@ -60,8 +60,16 @@ class DartsCell(nn.Module):
 
     def forward(self, far: Tensor, near: Tensor, gates: CellGates, path: Path) -> Tensor:
         """Return the cell's output, (N, nodes * C, H, W)."""
-        inputs = [self.preprocess0(far), self.preprocess1(near)]
-        return torch.cat(self.edges(inputs, gates, path, self.node_norms)[2:], 1)
+        return self.give(self.edges(self.read(far, near), gates, path, self.node_norms))
+
+    def read(self, *given: Tensor) -> list[Tensor]:
+        """Return the two input states, each (N, C, H, W)."""
+        far, near = given
+        return [self.preprocess0(far), self.preprocess1(near)]
+
+    def give(self, states: list[Tensor]) -> Tensor:
+        """Return the nodes among the states, concatenated."""
+        return torch.cat(states[2:], 1)
 
 
 class ConvolutionalSupernet(Supernet):
@@ -139,11 +147,11 @@ class ConvolutionalSupernet(Supernet):
     ) -> Output:
         """Return class scores, (N, classes); see `Supernet.forward`."""
         gates = GateSample.of(sample)
-        far = near = self.stem(self._prepare(inputs))
+        far = near = self._begin(inputs)
         types = self.cell_types_of_cells
         for index, (cell, cell_type) in enumerate(zip(self.cells, types, strict=True)):
             position = types[:index].count(cell_type)
             cell_gates = self._cell_gates(gates, cell_type, position, inputs)
-            far, near = near, cell(far, near, cell_gates, self.path)
+            far, near = near, self._through(index, cell, (far, near), cell_gates)
         features = near.mean((2, 3)) if self.head is None else self.head(near)
         return Output(self.classifier(features))

@@ -9,6 +9,7 @@ owns no parameters, and what it does not know it leaves to the operation itself.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -30,23 +31,50 @@ if TYPE_CHECKING:
 
 
 def fused_states(
-    edges: "SearchEdges", inputs: list[Tensor], gates: CellGates, norms: nn.ModuleDict | None
+    edges: "SearchEdges",
+    inputs: list[Tensor],
+    gates: CellGates,
+    norms: nn.ModuleDict | None,
+    rest: Mapping[int, Tensor] | None = None,
 ) -> list[Tensor]:
-    """Compute the states of a cell; see `SearchEdges.forward`."""
-    active = None if gates.active is None else tuple(map(tuple, gates.active.tolist()))
-    run = _Run(edges, gates, norms, inputs[0])
+    """Compute the states of a cell; see `SearchEdges.forward`.
+
+    Args:
+        edges: The edges of the cell.
+        inputs: Its input states.
+        gates: Its gates.
+        norms: Normalisations of the nodes, if they have any.
+        rest: By node, what else is summed up in it, from edges that the gates leave out.
+    """
+    run, active = _Run(edges, gates, norms, inputs[0]), _active(gates)
+    run.rest = rest or {}
     states = list(inputs)
     first = len(inputs)
     for number, terms in enumerate(plan_of(edges, active)):
         if number >= first:
             states.append(run.node(number, states))
-        source = Source(states[number], run.parts)
-        run.read(source, terms)
-        if run.parts > 1:
-            run.go_around(number, source, active)
+        run.take(number, states[number], terms, active)
     for node in range(len(states), first + edges.space.nodes):
         states.append(run.node(node, states))
     return states
+
+
+def partial_sums(edges: "SearchEdges", states: list[Tensor], gates: CellGates) -> dict[int, Tensor]:
+    """Return what the active edges add to each node that they enter, before its normalisation.
+
+    Args:
+        edges: The edges of the cell.
+        states: All states; those that active edges read are right.
+        gates: The gates of this cell.
+    """
+    run, active = _Run(edges, gates, None, states[0]), _active(gates)
+    for number, terms in enumerate(plan_of(edges, active)):
+        run.take(number, states[number], terms, active)
+    return {node: total for node in sorted(run.nodes) if (total := run.total(node)) is not None}
+
+
+def _active(gates: CellGates) -> Active:
+    return None if gates.active is None else tuple(map(tuple, gates.active.tolist()))
 
 
 class _Node:
@@ -81,9 +109,28 @@ class _Run:
         self.columns = matrix.shape[1]
         self.factors = gates.factors
         self.nodes: defaultdict[int, _Node] = defaultdict(_Node)
+        self.rest: Mapping[int, Tensor] = {}
+
+    def take(self, number: int, state: Tensor, terms: tuple[Term, ...], active: Active) -> None:
+        """Add all that follows from one state to the nodes."""
+        source = Source(state, self.parts)
+        self.read(source, terms)
+        if self.parts > 1:
+            self.go_around(number, source, active)
 
     def node(self, number: int, states: list[Tensor]) -> Tensor:
         """Sum up a node whose sources have all been read."""
+        summed = self.total(number)
+        if number in self.rest:
+            summed = self.rest[number] if summed is None else self.rest[number] + summed
+        if summed is None:
+            row = self.edges.space.incoming(number)[0]
+            source = self.edges.space.edges[row].source
+            return empty(states[source], self.edges.strides[row])
+        return normalized(self.norms, number, summed)
+
+    def total(self, number: int) -> Tensor | None:
+        """Return the sum of what was added to a node; None if nothing was."""
         node = self.nodes.pop(number, _Node())
         if node.phased:
             node.plain.append(unphases(weighted_sum(node.phased, [], [])))
@@ -94,11 +141,7 @@ class _Run:
             plain, weighed = ([], node.around) if node.around_gates else (node.around, [])
             rest = weighted_sum(plain, node.around_gates, weighed)
             summed = join(summed, rest, self.parts)
-        if summed is None:
-            row = self.edges.space.incoming(number)[0]
-            source = self.edges.space.edges[row].source
-            return empty(states[source], self.edges.strides[row])
-        return normalized(self.norms, number, summed)
+        return summed
 
     def read(self, source: Source, terms: tuple[Term, ...]) -> None:
         """Add what follows from one state to the nodes."""

@@ -37,8 +37,15 @@ class NasBench201Cell(nn.Module):
 
     def forward(self, x: Tensor, gates: CellGates, path: Path) -> Tensor:
         """Return the cell's output, (N, C, H, W)."""
-        output: Tensor = self.edges([x], gates, path, self.node_norms)[-1]
-        return output
+        return self.give(self.edges(self.read(x), gates, path, self.node_norms))
+
+    def read(self, *given: Tensor) -> list[Tensor]:
+        """Return the input state, (N, C, H, W)."""
+        return list(given)
+
+    def give(self, states: list[Tensor]) -> Tensor:
+        """Return the last node."""
+        return states[-1]
 
 
 class ResidualCell(nn.Module):
@@ -117,12 +124,14 @@ class NasBench201Supernet(Supernet):
     ) -> Output:
         """Return class scores, (N, classes); see `Supernet.forward`."""
         gates = GateSample.of(sample)
-        x = self.stem(self._prepare(inputs))
+        x = self._begin(inputs)
         searched = 0
         for cell in self.cells:
             if isinstance(cell, NasBench201Cell):
                 kind = self.space.cell_types[0]
-                x = cell(x, self._cell_gates(gates, kind, searched, inputs), self.path)
+                x = self._through(
+                    searched, cell, (x,), self._cell_gates(gates, kind, searched, inputs)
+                )
                 searched += 1
             else:
                 x = cell(x)
