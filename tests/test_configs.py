@@ -83,16 +83,24 @@ def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path, m
         monkeypatch.setattr(architecture_pictures, "draw_gates", lambda *things: None)
         monkeypatch.setattr(architecture_pictures, "draw_glance", lambda *things: None)
         monkeypatch.setattr(derive_genotype, "draw_genotype", lambda *things: None)
-    # An architecture step must fall into two epochs of two batches.
-    often = [] if path.stem != "darts_cs10" else ["--trainer.limit_train_batches=10"]
+    # An architecture step, or one right answer, must fall into two epochs of two batches.
+    rare = path.stem in ("darts_cs10", "uniform_strength_nasbench201")
+    often = ["--trainer.limit_train_batches=10"] if rare else []
     # At the papers' rates a float32 entropy does not see the first steps.
     stream = ["--model.architecture_optimizer.init_args.lr=0.1"]
     data = TEXT if is_of_texts(path) else [*FAKE, "--data.shape=[3,8,8]"]
     options = [*shrunk(path, "supernet"), *data, *often, *stream]
+    text = path.read_text()
+    if "DartsSpace" in text and re.search("OperationStrength|callbacks.Project", text):
+        options.append("--model.space.init_args.nodes=2")  # each edge costs many passes
     options.append("--trainer.log_every_n_steps=1")
     short = tmp_path / path.name  # two epochs are too few to wait in
     short.write_text(
-        re.sub(r"(callbacks.Warmup\n\s*init_args: {epochs): \d+", r"\1: 0", path.read_text())
+        re.sub(
+            r"(callbacks.(Warmup\n\s*init_args: {epochs|Project\n\s*init_args: {start)): \d+",
+            r"\1: 0",
+            path.read_text(),
+        )
     )
     folder = search(["--config", str(short), *options, f"--run.folder={tmp_path / 'run'}"])
     assert (folder / "genotype.json").is_file()
@@ -253,6 +261,23 @@ def test_snas_has_the_papers_settings_and_takes_the_released_optimizer():
         assert optimizer["init_args"]["lr"] == 3e-4
         assert found["trainer"]["max_epochs"] == 150
     assert weights == {"mild": 1.5e-3, "moderate": 5e-3, "aggressive": 1e-2}
+
+
+def test_darts_pt_has_the_released_lengths_and_rates(tmp_path):
+    rates = {}
+    for name, begin, length in (("darts_pt", 50, 81), ("darts_pt_nasbench201", 100, 25)):
+        found = settings_of("search", ["--config", name, "--config", "cifar10"])
+        epochs, project = found["trainer"]["max_epochs"], found["trainer"]["callbacks"][0]
+        assert epochs == begin + length
+        assert project["init_args"].items() >= {"start": begin, "every": 5}.items()
+        cli = prepare("search", ["--config", name, *FAKE[:5], f"--run.folder={tmp_path / name}"])
+        schedule = cli.model.schedules[0]
+        rates[name] = [schedule(epoch / epochs) for epoch in (0, begin - 1, begin, epochs - 1)]
+    assert rates["darts_pt"][:2] == pytest.approx([0.025, 0.0010237], rel=1e-4)
+    assert rates["darts_pt"][2:] == pytest.approx([0.0025, 0.0010006], rel=1e-3)
+    assert rates["darts_pt_nasbench201"] == pytest.approx(
+        [0.025, 0.0010059, 0.0025, 0.0025], rel=1e-4
+    )
 
 
 def test_gdas_anneals_as_released():
