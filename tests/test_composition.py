@@ -60,6 +60,8 @@ RELAXATIONS = {
     "HardConcrete, no clip": partial(HardConcrete, clip=False),
     "ClippedReLU": ClippedReLU,
     "OneHot": OneHot,
+    "OneHot, dsnas": partial(OneHot, estimator="dsnas"),
+    "OneHot, proxyless": partial(OneHot, estimator="proxyless"),
     "Proximal": Proximal,
     "RandomCell": RandomCell,
 }

@@ -97,7 +97,7 @@ class GateSample:
         if self._log_probability is None:
             raise InputError(
                 "These gates are no random sample and have no log-probability; "
-                "choose a relaxation that samples, e.g. Concrete or OneHot."
+                "choose a relaxation that samples, e.g. Concrete or OneHot(estimator='dsnas')."
             )
         return self._log_probability
 
@@ -145,7 +145,7 @@ class Relaxation(nn.Module, ABC):
             0 (of `Concrete`: of its limit, the one-hot sample).
     """
 
-    annealable: ClassVar[tuple[str, ...]] = ()
+    annealable: tuple[str, ...] = ()
     opens_at_random: bool = False
 
     needs_node_norm: ClassVar[bool] = False

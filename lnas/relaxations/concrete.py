@@ -8,7 +8,7 @@ log alpha and start at N(1, 0.01), as released. One sample serves all cells of a
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ class Concrete(Relaxation):
         InputError: The temperature is not positive.
     """
 
-    annealable: ClassVar[tuple[str, ...]] = ("temperature",)
+    annealable = ("temperature",)
     opens_at_random = True
     temperature: Tensor
 

@@ -15,7 +15,7 @@ ablation "independent gates without hard clip").
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal, final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ class HardConcrete(Relaxation):
         InputError: A value is out of its range.
     """
 
-    annealable: ClassVar[tuple[str, ...]] = ("temperature",)
+    annealable = ("temperature",)
     temperature: Tensor
 
     def __init__(

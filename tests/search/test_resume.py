@@ -98,6 +98,8 @@ def test_every_strategy_resumes_in_mid_epoch(tiny, tmp_path, strategy):
     [
         (lambda: HardConcrete(sampler="top2"), FirstOrder),
         (OneHot, FirstOrder),
+        (lambda: OneHot(estimator="dsnas"), Joint),
+        (lambda: OneHot(estimator="proxyless"), FirstOrder),
         (Proximal, FirstOrder),
         (RandomCell, WeightsOnly),
     ],
