@@ -12,6 +12,7 @@ from lnas.callbacks.collapse_warning import CollapseWarning
 from lnas.callbacks.constant_schedule import ConstantSchedule
 from lnas.callbacks.derive_genotype import DeriveGenotype
 from lnas.callbacks.discretization_gap import DiscretizationGap
+from lnas.callbacks.early_fix import EarlyFix
 from lnas.callbacks.early_stop import EarlyStop
 from lnas.callbacks.eigenvalue_stop import EigenvalueStop
 from lnas.callbacks.fisher_schedule import FisherSchedule
@@ -43,6 +44,7 @@ __all__ = [
     "ConstantSchedule",
     "DeriveGenotype",
     "DiscretizationGap",
+    "EarlyFix",
     "EarlyStop",
     "EigenvalueStop",
     "FisherSchedule",
