@@ -29,6 +29,7 @@ from lnas.callbacks.run_card import RunCard
 from lnas.callbacks.skip_count_stop import SkipCountStop
 from lnas.callbacks.stable_ranking_stop import StableRankingStop
 from lnas.callbacks.warmup import Warmup
+from lnas.callbacks.wiring_diagnostics import WiringDiagnostics
 from lnas.callbacks.zero_one_loss import ZeroOneLoss
 
 __all__ = [
@@ -61,5 +62,6 @@ __all__ = [
     "SkipCountStop",
     "StableRankingStop",
     "Warmup",
+    "WiringDiagnostics",
     "ZeroOneLoss",
 ]

@@ -1,4 +1,4 @@
-"""SearchCallback: Lightning's Callback plus two questions and two events.
+"""SearchCallback: Lightning's Callback plus three questions and two events.
 
 Lightning drops what its hooks return, so the module asks by itself. Questions are pure and may be
 asked in any order; events are the moments that Lightning's hooks cannot name.
@@ -42,6 +42,14 @@ class SearchCallback(Callback):
         gates and `step.loss` the loss of the task.
         """
         return None
+
+    def watches_gates(self, module: "SearchModule", step: SearchStep) -> bool:
+        """Whether `step.gate_gradients` shall hold the gradient of this pass' gates.
+
+        Asked in the passes "weights", "architecture" and "joint", before the forward. Weights and
+        logits move as if nobody watched.
+        """
+        return False
 
     def on_weight_gradients(self, module: "SearchModule", step: SearchStep) -> None:
         """Called when the weights' gradients are there, averaged over ranks and not yet clipped."""

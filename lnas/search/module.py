@@ -29,6 +29,7 @@ from lnas.search.records import Records
 from lnas.search.step import SearchStep
 from lnas.search.strategies import FirstOrder, SearchStrategy
 from lnas.search.streams import ArchitectureStream, to_device
+from lnas.search.watching import watched
 from lnas.seeds import derive_seed
 from lnas.spaces import SearchSpace
 from lnas.supernet import Architecture, ConvolutionalSupernet, Supernet
@@ -267,10 +268,15 @@ class SearchModule(LightningModule):
     ) -> Tensor:
         """Run the pass that `step` names, keep its state and count it in the epoch's measures."""
         assert step.sample is not None
+        sample, step.gate_gradients = step.sample, {}
+        if any(part.watches_gates(self, step) for part in self.search_callbacks()):
+            cells = Counter(self.supernet.cell_types_of_cells)
+            sample = watched(sample, cells, step.gate_gradients)
         before = step.states.get(step.stream)
         step.loss, output, after = self.run(
-            batch, step.role, step.sample, statistics_mode, weights, before
+            batch, step.role, sample, statistics_mode, weights, before
         )
+        step.batch, step.output = batch, output
         if step.stream not in step.advanced:
             self.states[step.stream] = after
             step.advanced.add(step.stream)

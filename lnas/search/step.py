@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from lnas.relaxations import GateSample
-from lnas.tasks import State
+from lnas.tasks import Batch, Output, State
 
 
 @dataclass
@@ -23,6 +23,11 @@ class SearchStep:
         sample: The very gates that this pass uses. They have a gradient in the passes
             "architecture" and "joint" only.
         loss: Loss of the task in this pass, a scalar in nats.
+        batch: What this pass has read.
+        output: What the supernet made of it.
+        gate_gradients: d loss / d gates of every cell, (cells, edges, ops) per cell type, on this
+            rank and without what callbacks add to the loss; there behind the backward of passes
+            that a callback watches, see `SearchCallback.watches_gates`.
         terms: What callbacks add to the loss of the architecture, by name.
         states: What recurrent networks had carried over when this batch began, by stream: all
             passes on a stream start from it.
@@ -36,6 +41,9 @@ class SearchStep:
     architecture_stepped: bool = False
     sample: GateSample | None = None
     loss: Tensor | None = None
+    batch: Batch | None = None
+    output: Output | None = None
+    gate_gradients: dict[str, Tensor] = field(default_factory=dict)
     terms: dict[str, Tensor] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     advanced: set[str] = field(default_factory=set)

@@ -5,6 +5,7 @@ from lnas.spaces.darts import DartsSpace
 from lnas.spaces.nasbench201 import NasBench201Space
 from lnas.spaces.recurrent import RecurrentSpace
 from lnas.spaces.rules import AboveThreshold, DerivationRule, EveryEdge, StrongestInputs
+from lnas.spaces.wiring import Wiring, active_edges, wiring_of
 
 __all__ = [
     "AboveThreshold",
@@ -16,4 +17,7 @@ __all__ = [
     "RecurrentSpace",
     "SearchSpace",
     "StrongestInputs",
+    "Wiring",
+    "active_edges",
+    "wiring_of",
 ]
