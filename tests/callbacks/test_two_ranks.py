@@ -11,7 +11,9 @@ from lnas.callbacks import (
     Anneal,
     ChildValidation,
     DeriveGenotype,
+    EarlyFix,
     ResourceCost,
+    WiringDiagnostics,
     child_validation,
     derive_genotype,
 )
@@ -47,9 +49,12 @@ def methods():
         return Anneal("temperature", Linear(start, end))
 
     pr_darts = {"relaxation": HardConcrete(sampler="top2"), "strategy": FirstOrder("weights_first")}
+    dsnas = {"relaxation": OneHot(estimator="dsnas"), "strategy": Joint()}
     resource = ResourceCost(estimator="policy_gradient")
     return {
         "gdas": ({"relaxation": OneHot(), "strategy": FirstOrder()}, [anneal(10, 0.1)]),
+        "dsnas": (dsnas, [EarlyFix(0.01), WiringDiagnostics(1)]),
+        "proxyless": ({"relaxation": OneHot(estimator="proxyless")}, [WiringDiagnostics(2)]),
         "snas": ({"relaxation": Concrete(), "strategy": Joint()}, [anneal(1, 0.03), resource]),
         "top2": (pr_darts, [anneal(1, 0.1)]),
     }
@@ -76,7 +81,8 @@ def test_a_method_runs_the_operations_that_it_has_drawn(method):
     options, _ = methods()[method]
     module = tiny_search().module(**options)
     sample = module.sample("weights")
-    expected = {"gdas": [1] * 6, "top2": [2] * 6, "snas": None}[method]
+    one, two = [1] * 6, [2] * 6
+    expected = {"gdas": one, "dsnas": one, "proxyless": one, "top2": two, "snas": None}[method]
     found = None if sample.active is None else sample.active["cell"].sum(-1).tolist()
     assert found == expected
 
