@@ -48,14 +48,16 @@ def propagate(module: "SearchModule", loss: Tensor, parameters: Sequence[nn.Para
     """Fill the gradients of `parameters` with their means over ranks.
 
     Parameters that the loss did not use keep no gradient: the gates, and with them what is left
-    out, are equal on all ranks.
+    out, are equal on all ranks. A loss that none was used for (all edges were drawn as *none*, and
+    the weights are constants) leaves them all without one.
 
     Raises:
         NonFiniteError: The loss or a gradient is not finite on some rank; all raise together.
     """
     ddp = module.trainer.strategy
     with ddp.block_backward_sync() if isinstance(ddp, ParallelStrategy) else nullcontext():
-        module.manual_backward(loss)
+        if loss.requires_grad:
+            module.manual_backward(loss)
     found = [p.grad for p in parameters if p.grad is not None]
     *means, mean = average(ddp, [*found, loss.detach()])
     if spans_ranks(ddp):
@@ -74,7 +76,9 @@ def gradients(
     Raises:
         NonFiniteError: As for `propagate`.
     """
-    found = torch.autograd.grad(loss, list(tensors), allow_unused=True)
+    found: Sequence[Tensor | None] = [None for _ in tensors]
+    if loss.requires_grad:
+        found = torch.autograd.grad(loss, list(tensors), allow_unused=True)
     used = [gradient for gradient in found if gradient is not None]
     *used, mean = average(module.trainer.strategy, [*used, loss.detach()])
     require_finite(module.step, [mean, *used])

@@ -20,7 +20,8 @@ def watched(sample: GateSample, cells: Mapping[str, int], found: dict[str, Tenso
     Args:
         sample: The gates of a pass.
         cells: Number of cells of each type.
-        found: Gets d loss / d gates, (cells, edges, ops) per cell type, when backward passes them.
+        found: Gets d loss / d gates, (cells, edges, ops) per cell type, when backward passes them;
+            0 until then.
     """
     result = copy.copy(sample)
     result.gates = dict(sample.gates)
@@ -31,6 +32,7 @@ def watched(sample: GateSample, cells: Mapping[str, int], found: dict[str, Tenso
         # Each cell has a view of its own: gradients add up cell by cell, as without it.
         views = [gates.view_as(gates) for _ in range(cells[name])]
         own = gates.clone() if gates.dim() == 3 else torch.stack(views)
+        found[name] = torch.zeros_like(own)  # what no gradient reaches, e.g. if all edges are none
         own.register_hook(partial(found.__setitem__, name))
         result.gates[name] = own
     return result

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins import MixedPrecision
 
 from lnas.callbacks import WiringDiagnostics
 from lnas.errors import InputError
@@ -176,3 +177,25 @@ def test_a_search_without_none_has_costs_and_no_edge_is_dropped(tmp_path):
 def test_no_number_of_steps_is_refused():
     with pytest.raises(InputError, match="no number of steps"):
         WiringDiagnostics(every=0)
+
+
+def test_losses_that_are_scaled_are_refused(tmp_path):
+    scaler = torch.amp.GradScaler("cpu")
+    plugins = [MixedPrecision("16-mixed", "cpu", scaler)]
+    trainer = tiny.trainer(tmp_path, [WiringDiagnostics()], plugins=plugins)
+    with pytest.raises(InputError, match="before Trainer"):
+        trainer.fit(tiny.module(), datamodule=tiny.data())
+
+
+def test_words_are_answers_and_a_recurrent_cell_is_wired(tmp_path):
+    path = Path(__file__).parents[1] / "search" / "recurrent.py"
+    spec = util.spec_from_file_location("recurrent", path)
+    recurrent = util.module_from_spec(spec)
+    spec.loader.exec_module(recurrent)
+    trainer = tiny.trainer(tmp_path, [WiringDiagnostics(every=1)], max_epochs=1)
+    trainer.fit(recurrent.module(), datamodule=recurrent.data())
+    (line,) = lines(tmp_path)
+    found = line["streams"]["architecture"]
+    shares = [group["examples"] for group in found["answers"].values()]
+    assert sum(shares) == pytest.approx(1.0)
+    assert torch.tensor(found["recurrent"]["mean"]).abs().max() > 1e-6

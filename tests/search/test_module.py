@@ -6,10 +6,10 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule
 
-from lnas.callbacks import ConstantSchedule, Proximity
+from lnas.callbacks import ConstantSchedule, Proximity, WiringDiagnostics
 from lnas.data import FakeImages
 from lnas.errors import InputError, NonFiniteError
-from lnas.relaxations import ClippedReLU, Concrete, RandomCell, Softmax
+from lnas.relaxations import ClippedReLU, Concrete, OneHot, RandomCell, Softmax
 from lnas.schedules import Constant, Linear
 from lnas.search import (
     FirstOrder,
@@ -446,3 +446,19 @@ def test_gates_that_nothing_can_move_are_refused_where_they_should_learn(tiny, t
 def test_callbacks_without_an_effect_are_refused(tiny, tmp_path, part):
     with pytest.raises(InputError, match=f"{type(part).__name__} acts on architecture steps"):
         tiny.fit(tmp_path, [part], strategy=WeightsOnly())
+
+
+@pytest.mark.parametrize("strategy", [FirstOrder, SecondOrder, Joint])
+@pytest.mark.parametrize("estimator", ["gdas", "dsnas", "proxyless"])
+def test_a_search_goes_on_when_all_edges_are_drawn_as_none(tiny, tmp_path, estimator, strategy):
+    module = tiny.module(relaxation=OneHot(estimator=estimator), strategy=strategy())
+    with torch.no_grad():
+        module.architecture.logits["cell"][:, 0] = 200.0
+        module.architecture.logits["cell"][:, 1:] = -200.0
+    start = module.supernet.classifier.bias.clone()
+    trainer = tiny.trainer(tmp_path, [WiringDiagnostics(every=1)])
+    trainer.fit(module, datamodule=tiny.data())
+    assert module.architecture_steps == 8
+    assert not torch.equal(module.supernet.classifier.bias, start)
+    rows = [row for row in trainer.logger.rows if "arch/cell/width" in row]
+    assert [row["search/last_cell_cost_weights"] for row in rows] == [0.0, 0.0]
