@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,22 @@ def settings_of(command: str, arguments: Sequence[str]) -> dict[str, Any]:
     return prepare(command, arguments, only_settings=True).settings
 
 
+def stated_of(command: str, arguments: Sequence[str]) -> list[Any]:
+    """Return the options, with the content of the configs that they name in the place of these.
+
+    Nobody's defaults are in it: unlike the effective settings it does not change when a class gets
+    another argument.
+
+    Raises:
+        InputError: There is no such config.
+    """
+    expanded, _ = expand_configs(arguments, _kinds(command))
+    return [
+        read_config(Path(word)) if before in ("--config", "-c") else word
+        for before, word in pairwise(["", *expanded])
+    ]
+
+
 def prepare(
     command: str,
     arguments: Sequence[str],
@@ -111,12 +128,16 @@ def prepare(
 ) -> RunCli:
     """Parse the options and make trainer, module and data."""
     model_class = SearchModule if command == "search" else EvaluationModule
-    kinds = ("search" if command == "search" else "evaluation", "data")
-    expanded, names = expand_configs(_resumed(command, arguments), kinds)
+    expanded, names = expand_configs(_resumed(command, arguments), _kinds(command))
     expanded.insert(0, f"--data={data_class(expanded, DEFAULT_DATA)}")
     default = RUNS / "-".join([command, *dict.fromkeys(names)])
     with _quiet():
         return RunCli(model_class, expanded, default, callbacks, only_settings)
+
+
+def _kinds(command: str) -> tuple[str, str]:
+    """Return the kinds of shipped configs that a command's short names mean."""
+    return "search" if command == "search" else "evaluation", "data"
 
 
 def _resumed(command: str, arguments: Sequence[str]) -> list[str]:

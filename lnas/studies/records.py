@@ -2,7 +2,7 @@
 
 | file | a row for | columns besides method, seed and run |
 |---|---|---|
-| `runs.csv` | each finished run | hashes of settings and genotype, the cell, its size, results |
+| `runs.csv` | each finished run | hashes of settings and cell, the cell, its size, results |
 | `signals.csv` | each of its epochs | the last value in that epoch of each of the study's signals |
 
 `run` is the name of the run's folder: "search", "evaluate", ... Nothing in the tables depends on a
@@ -12,7 +12,6 @@ clock or a path, so that a study that is repeated writes the same bytes.
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
@@ -21,16 +20,16 @@ from lightning.pytorch import LightningDataModule
 
 from lnas.callbacks.run_card import config_hash
 from lnas.costs import Cost, network_cost
-from lnas.derivation.scores import FILE as SCORES
 from lnas.files import write_text
 from lnas.genotype import Genotype
 from lnas.loggers import MetricsCsv, read_rows
 from lnas.networks import Network
 from lnas.runs.folder import read_card
 from lnas.runs.training import settings_of
+from lnas.studies.decided import gate_records
 from lnas.studies.graph import Run, Trial
 from lnas.studies.plan import Options, Study
-from lnas.studies.state import is_finished
+from lnas.studies.state import is_finished, stated_hash
 
 AXES = ("search/epoch", "eval/epoch")
 SKIP = "skip_connect"
@@ -58,9 +57,10 @@ def run_record(
 ) -> dict[str, str | float]:
     """Return what the card of a finished run says, and what there is to say of its cell.
 
+    `stated_hash` is of what the study states, `config_hash` of all settings, as in the run's card.
     The cell's `skips` and `depth` are the skip connections of all cell types together, and the most
-    parameterised operations in a row in any. `gate_best` and `gate_std` tell how decided the scores
-    are: the mean over edges of the best one, and the standard deviation of all.
+    parameterised operations in a row in any. For what begins with `gate_` see
+    `lnas.studies.decided`.
 
     Args:
         trial: What the run belongs to.
@@ -73,6 +73,7 @@ def run_record(
     # An evaluation's settings say where its cell lies; what the cell is, says its own hash.
     settings = {name: value for name, value in card["config"].items() if name != "genotype"}
     found: dict[str, Any] = {
+        "stated_hash": stated_hash(run),
         "config_hash": config_hash(settings),
         "genotype_hash": card["genotype_hash"],
         "genotype": json.dumps(json.loads(genotype.to_json())),
@@ -85,18 +86,7 @@ def run_record(
         cost = count(genotype)
         found |= {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
     results: dict[str, float] = card["results"]
-    return found | gate_records(home.parent / SCORES) | results
-
-
-def gate_records(path: Path) -> dict[str, float]:
-    """Return how decided the scores of a derivation are; nothing without its file."""
-    if not path.is_file():
-        return {}
-    tables = json.loads(path.read_text(encoding="utf-8"))["scores"].values()
-    edges = [[value for value in row if value is not None] for table in tables for row in table]
-    values = [value for edge in edges for value in edge]
-    best = fmean(max(edge) for edge in edges if edge)
-    return {"gate_best": best, "gate_std": stdev(values)}
+    return found | gate_records(home.parent, genotype) | results
 
 
 def depth(genotype: Genotype, kind: str) -> int:

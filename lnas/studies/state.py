@@ -18,7 +18,7 @@ from lnas.errors import InputError
 from lnas.genotype import Genotype
 from lnas.runs.command_line import RunParser
 from lnas.runs.folder import CONFIG, differences, read_card, read_settings
-from lnas.runs.training import settings_of
+from lnas.runs.training import settings_of, stated_of
 from lnas.spaces import SearchSpace
 from lnas.studies.graph import EDGE_OPERATIONS, Run
 from lnas.studies.plan import Study, Variant
@@ -93,6 +93,17 @@ def effective_settings(run: Run) -> dict[str, Any]:
         return settings_of("search", run.arguments())
     cell = {} if run.genotype is None else {"genotype": str(run.genotype)}
     return _settings(run.command, *run.options, *run.found()) | {"seed": run.seed} | cell
+
+
+def stated_hash(run: Run) -> str:
+    """Return the hash of what the study and the configs that it names say of the run, cell apart.
+
+    Two runs of one such hash were asked to do the same. What they then did may differ in what
+    nobody stated, the defaults of a class; a run's card has the hash of all its settings.
+    """
+    before = run.after.options if run.kind == "derive" and run.after is not None else ()
+    stated = stated_of(run.command, (*before, *run.options))
+    return config_hash({"kind": run.kind, "seed": run.seed, "stated": stated})
 
 
 @lru_cache(maxsize=256)

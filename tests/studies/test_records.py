@@ -3,7 +3,6 @@
 import csv
 import json
 from pathlib import Path
-from statistics import stdev
 
 import pytest
 
@@ -13,7 +12,8 @@ from lnas.genotype import Genotype
 from lnas.networks import NasBench201Network
 from lnas.studies.graph import Run, Trial
 from lnas.studies.plan import Options, Study, Variant
-from lnas.studies.records import cell_counter, depth, epoch_records, gate_records, write_records
+from lnas.studies.records import cell_counter, depth, epoch_records, write_records
+from lnas.studies.state import stated_hash
 from lnas.tasks import ImageExamples
 
 CHAIN = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|none~0|avg_pool_3x3~1|nor_conv_3x3~2|"
@@ -65,16 +65,6 @@ def test_a_cell_is_counted_as_the_evaluation_would_build_it():
     assert counted.parameters > 0 < counted.multiply_adds
 
 
-def test_scores_tell_how_decided_they_are(tmp_path):
-    assert gate_records(tmp_path / "scores.json") == {}
-    tables = {"normal": [[0.5, 0.25, 0.25], [None, 0.9, 0.1]], "reduce": [[0.2, 0.3, 0.5]]}
-    (tmp_path / "scores.json").write_text(json.dumps({"scores": tables}))
-    assert gate_records(tmp_path / "scores.json") == {
-        "gate_best": pytest.approx((0.5 + 0.9 + 0.5) / 3),
-        "gate_std": pytest.approx(stdev([0.5, 0.25, 0.25, 0.9, 0.1, 0.2, 0.3, 0.5])),
-    }
-
-
 def test_an_epoch_has_the_last_value_of_each_signal(tmp_path):
     (tmp_path / "metrics.csv").write_text(
         "search/epoch,search/step,a,b,c\n0,1,1.5,,7\n0,2,2.5,4,\n0,2,,,8\n1,3,,,9\n2,4,3.5,,\n,4,9,,\n"
@@ -109,6 +99,7 @@ def test_the_tables_have_a_row_for_each_run_and_each_epoch(tmp_path):
     }.items() <= row.items()
     assert row["genotype_hash"] == Genotype.from_text(CHAIN).hash
     assert row["config_hash"] == config_hash({"x": 1})
+    assert row["stated_hash"] == stated_hash(trial.runs[0])
     assert float(row["search/final_child_accuracy"]) == 0.1 + 0.2
     assert Genotype.from_json(row["genotype"]).hash == row["genotype_hash"]
     first, second = rows_of(tmp_path / "signals.csv")
