@@ -1,8 +1,9 @@
-"""Pictures of cells, gates and searches, drawn with matplotlib alone and without global state."""
+"""Pictures of cells, gates, searches and studies: matplotlib alone, without global state."""
 
 from lnas.visualize.cell import cell_figure, draw_genotype
 from lnas.visualize.gates import draw_gates, gates_figure
 from lnas.visualize.glance import draw_glance, glance_figure
+from lnas.visualize.seeds import seed_dots, seed_lines
 
 __all__ = [
     "cell_figure",
@@ -11,4 +12,6 @@ __all__ = [
     "draw_glance",
     "gates_figure",
     "glance_figure",
+    "seed_dots",
+    "seed_lines",
 ]
