@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom, and is committed with what it shows."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -43,8 +44,17 @@ def test_notebook_runs_and_shows_what_is_committed(path, tmp_path, monkeypatch):
     assert all(out.get("name") != "stderr" for c in committed.cells for out in c.get("outputs", []))
 
 
-def test_there_is_a_first_notebook():
-    assert NOTEBOOKS[0].name == "01_first_search.ipynb"
+def test_a_first_notebook_and_the_claims():
+    assert [path.stem for path in NOTEBOOKS] == ["01_first_search", "02_claims"]
+
+
+def test_the_verdict_on_each_claim_is_in_words_what_it_is_in_numbers():
+    notebook = nbformat.read(NOTEBOOKS[1], as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    words = dict(re.findall(r"^### (\d+)\. .+\n\n\*\*([A-Z][a-z ]+):\*\*", text, re.MULTILINE))
+    numbers = dict(re.findall(r"^Claim (\d+): ([a-z ]+)$", _shown(notebook)[0], re.MULTILINE))
+    assert {number: verdict.lower() for number, verdict in words.items()} == numbers
+    assert sorted(map(int, numbers)) == list(range(1, 13))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
