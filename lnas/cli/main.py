@@ -17,6 +17,7 @@ usage: lnas COMMAND ...
   search    --config darts --config cifar10          search an architecture
   evaluate  --config cifar10 --genotype FILE_OR_NAME train a derived network, test it once
   study     --config configs/study/quickstart.yaml   variants x seeds, put into one table
+  derive    RUN --criterion NAME ...                 other cells from a finished search
   genotype  show|convert|diff FILE_OR_NAME           look at genotypes
 
 Configs are found by name or path and can be stacked; --print_config shows the result.
@@ -44,6 +45,12 @@ def _study(arguments: Sequence[str]) -> int:
     return study_command(arguments)
 
 
+def _derive(arguments: Sequence[str]) -> int:
+    from lnas.cli.derivations import derive_command
+
+    return derive_command(arguments)
+
+
 def _genotype(arguments: Sequence[str]) -> int:
     from lnas.cli.genotypes import genotype_command
 
@@ -54,6 +61,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "search": _search,
     "evaluate": _evaluate,
     "study": _study,
+    "derive": _derive,
     "genotype": _genotype,
 }
 

@@ -43,13 +43,32 @@ def derive(run: Path, arguments: Sequence[str], callbacks: Sequence[Callback] = 
     Raises:
         InputError: The search has no checkpoint.
     """
+    return look(run, arguments, ())
+
+
+def look(run: Path, arguments: Sequence[str], watchers: Sequence[Callback]) -> Path:
+    """Resume a finished search behind its last epoch, for what happens at the end of the fit.
+
+    Args:
+        run: The folder of the search.
+        arguments: Its settings and a run folder.
+        watchers: What looks at the search, in the place of its own callbacks; when there is none,
+            `DeriveGenotype` derives again.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: The search has no checkpoint.
+    """
     if not (run / LAST).is_file():
         raise InputError(f"{run} has no {LAST} to derive from; finish the search first.")
     cli = prepare("search", arguments)
     # The checkpoint knows of rows that this folder does not have.
     trainer: Any = cli.trainer
-    kept = [one for one in trainer.callbacks if isinstance(one, KEPT)]
-    trainer.callbacks = [NoTraining(), *kept]
+    kinds = (RunFolder, GracefulStop) if watchers else KEPT
+    kept = [one for one in trainer.callbacks if isinstance(one, kinds)]
+    trainer.callbacks = [NoTraining(), *kept, *watchers]
     own = cli.folder / ".search.ckpt"
     try:
         with named_errors(cli.folder):

@@ -4,14 +4,17 @@ from lnas.visualize.cell import cell_figure, draw_genotype
 from lnas.visualize.gates import draw_gates, gates_figure
 from lnas.visualize.glance import draw_glance, glance_figure
 from lnas.visualize.seeds import seed_dots, seed_lines
+from lnas.visualize.strength import draw_strengths, strength_figure
 
 __all__ = [
     "cell_figure",
     "draw_gates",
     "draw_genotype",
     "draw_glance",
+    "draw_strengths",
     "gates_figure",
     "glance_figure",
     "seed_dots",
     "seed_lines",
+    "strength_figure",
 ]

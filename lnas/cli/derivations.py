@@ -1,0 +1,137 @@
+"""`lnas derive RUN --criterion ... --criterion ...`: other cells from one finished search."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from lnas.errors import InputError
+from lnas.files import write_text
+from lnas.runs.criteria import KINDS, RULES, parse_criterion
+from lnas.runs.derivation import look
+from lnas.runs.folder import CONFIG
+from lnas.runs.side_by_side import SideBySide
+
+DEFAULT = ("magnitude", "select", "mask", "random")
+FILE = "derivations.json"
+EPILOG = f"""\
+A criterion is NAME or NAME:OPTION=VALUE,...; names are {", ".join(KINDS)}.
+select and mask are strengths on held-out batches: an operation alone on its edge, or taken out;
+their options are criterion=loss|accuracy, edge_order=topological|random|by_margin,
+topology=greedy|once|strength, batches=N, seed=N. Every criterion takes rule={"|".join(RULES)}
+and inputs=N; argmax is magnitude:rule=every_edge, the best operation of every edge.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see `lnas derive --help`.")
+
+
+def derive_command(arguments: Sequence[str]) -> int:
+    """Run `lnas derive ...`.
+
+    Args:
+        arguments: What follows `lnas derive`.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        InputError: The arguments or the run cannot be used.
+    """
+    given = _parser().parse_args(list(arguments))
+    run = Path(given.run)
+    if not (run / CONFIG).is_file():
+        raise InputError(f"{run} is not the folder of a search: it has no {CONFIG}; give one.")
+    for name, smallest in (("batches", 1), ("shuffle", 0)):
+        value = getattr(given, name)
+        if value is not None and value < smallest:
+            raise InputError(f"--{name} {value} is too small; give {smallest} or more.")
+    criteria = [parse_criterion(text) for text in given.criterion or DEFAULT]
+    part = SideBySide(criteria, given.batches, given.shuffle)
+    folder = Path(given.folder) if given.folder else run.with_name(f"{run.resolve().name}-derive")
+    options = ["--config", str(run / CONFIG), f"--run.folder={folder}", "--trainer.logger=false"]
+    options += ["--trainer.strategy=auto", "--trainer.devices=1", "--trainer.num_nodes=1"]
+    options += ["--run.overwrite=true"] if given.overwrite else []
+    look(run, options, [part])
+    report = {
+        "run": str(run),
+        "supernet": part.supernet,
+        "derived": [one.plain() for one in part.derived],
+        "correlations": part.correlations,
+        "shuffled": part.shuffled,
+    }
+    write_text(folder / FILE, json.dumps(report, indent=1) + "\n")
+    print_report(Console(highlight=False), part, folder)
+    return 0
+
+
+def print_report(console: Console, part: SideBySide, folder: Path) -> None:
+    """Print the table and where everything is."""
+    names = list(part.supernet)
+    table = Table(
+        "criterion", "cell", box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        title="Held-out examples, no retraining", title_justify="left",
+    )  # fmt: skip
+    for name in (*names, "parameters", "agreement"):
+        table.add_column(name, justify="right")
+    table.add_row("the supernet", "", *(f"{part.supernet[name]:.4f}" for name in names), "", "")
+    for number, one in enumerate(part.derived):
+        table.add_row(
+            one.criterion,
+            str(number),
+            *(f"{one.measures[name]:.4f}" for name in names),
+            f"{one.parameters:,}",
+            f"{one.agreement:.0%}",
+        )
+    console.print(table)
+    for kind, values in (part.correlations or {}).items():
+        known = [value for value in values if value is not None]
+        if known:
+            mean = sum(known) / len(known)
+            console.print(
+                f"rank correlation of strength and gate, {kind}: {mean:+.2f} over "
+                f"{len(known)} edges",
+                soft_wrap=True,
+            )
+    if part.shuffled:
+        for name in names:
+            values = [one[name] for one in part.shuffled]
+            console.print(
+                f"{name} with two edges exchanged: {sum(values) / len(values):.4f} "
+                f"(mean of {len(values)}; as it is {part.supernet[name]:.4f})",
+                soft_wrap=True,
+            )
+    console.print(f"cells, pictures and {FILE}: {folder}", soft_wrap=True)
+
+
+def _parser() -> _Parser:
+    parser: Any = _Parser(
+        prog="lnas derive",
+        description="Derives cells from a finished search by any number of criteria.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", help="the folder of a search")
+    parser.add_argument(
+        "--criterion", action="append", metavar="NAME[:OPTION=VALUE,...]",
+        help=f"again for each criterion; without any: {', '.join(DEFAULT)}",
+    )  # fmt: skip
+    parser.add_argument("--folder", help="where to write; by default RUN-derive beside the run")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier derivation")
+    parser.add_argument(
+        "--batches", type=int, help="held-out batches that children are measured on"
+    )
+    parser.add_argument(
+        "--shuffle", type=int, default=0, metavar="N",
+        help="measure the supernet with two edges of each cell exchanged, N times",
+    )  # fmt: skip
+    made: _Parser = parser
+    return made

@@ -1,0 +1,140 @@
+"""Many criteria on one finished supernet, side by side: cells, child accuracy, agreement."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lnas.callbacks.derive_genotype import average_scores, check_criterion, selection_context
+from lnas.costs import network_cost
+from lnas.derivation import Decision, OperationStrength, SelectionContext, magnitudes
+from lnas.derivation.agreement import agreement, rank_correlations
+from lnas.genotype import Genotype
+from lnas.networks import build
+from lnas.relaxations import GateSample
+from lnas.runs.criteria import NamedCriterion
+from lnas.search import SearchModule
+from lnas.search.measuring import measure
+from lnas.search.shuffling import draw_pairs, measure_shuffled
+from lnas.visualize import draw_genotype
+from lnas.visualize.strength import draw_strengths
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What one criterion derived.
+
+    Args:
+        criterion: Its name.
+        genotype: The cell.
+        measures: Of the child on held-out examples, with the supernet's weights and the statistics
+            of each batch.
+        parameters: Of the usual network of this cell.
+        agreement: Share of edges on which it agrees with the first criterion.
+        decisions: Edge by edge, where the criterion decides so.
+    """
+
+    criterion: str
+    genotype: Genotype
+    measures: dict[str, float]
+    parameters: int
+    agreement: float
+    decisions: list[Decision]
+
+    def plain(self) -> dict[str, Any]:
+        """Return this as plain data."""
+        return {
+            "criterion": self.criterion,
+            "hash": self.genotype.hash,
+            **self.measures,
+            "parameters": self.parameters,
+            "agreement": self.agreement,
+            "decisions": [asdict(decision) for decision in self.decisions],
+        }
+
+
+@final
+class SideBySide(Callback):
+    """Derives by each criterion at the end of a fit and writes cells and pictures.
+
+    Args:
+        criteria: The criteria.
+        batches: Held-out batches that children are measured on; None: all.
+        shuffles: How often two edges of each cell are exchanged and the supernet measured.
+
+    Attributes:
+        supernet: Measures of the supernet itself.
+        derived: One of each criterion.
+        shuffled: Measures of the supernet under each exchange.
+        correlations: Of gate and strength on each edge, per cell type; None without strengths.
+    """
+
+    def __init__(
+        self, criteria: Sequence[NamedCriterion], batches: int | None = None, shuffles: int = 0
+    ) -> None:
+        self.criteria, self.batches, self.shuffles = list(criteria), batches, shuffles
+        self.supernet: dict[str, float] = {}
+        self.derived: list[Derived] = []
+        self.shuffled: list[dict[str, float]] = []
+        self.correlations: dict[str, list[float | None]] | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse criteria that would miss something."""
+        assert isinstance(pl_module, SearchModule)
+        for one in self.criteria:
+            check_criterion(one.criterion, pl_module)
+
+    @torch.no_grad()
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Derive and measure."""
+        assert isinstance(pl_module, SearchModule)
+        folder, context = Path(trainer.default_root_dir), selection_context(pl_module)
+        noise_free = pl_module.architecture.noise_free()
+        self.supernet = measure(pl_module, repeat(noise_free), self.batches)
+        for number, one in enumerate(self.criteria):
+            scores = average_scores(trainer, one.criterion.scores(one.context(context)))
+            found = self._derived(pl_module, one, one.space(pl_module.space).derive(scores))
+            self.derived.append(found)
+            found.genotype.save(folder / f"genotype-{number}.json")
+            draw_genotype(found.genotype, folder / f"genotype-{number}.png")
+        for index in range(self.shuffles):
+            pairs = draw_pairs(pl_module.space, pl_module.seed, index)
+            self.shuffled.append(measure_shuffled(pl_module, pairs, self.batches))
+        self._correlate(context, folder)
+
+    def _derived(self, module: SearchModule, one: NamedCriterion, genotype: Genotype) -> Derived:
+        space = one.space(module.space)
+        like = next(module.supernet.parameters())
+        child = GateSample.child({n: t.to(like) for n, t in space.one_hot(genotype).items()})
+        measures = measure(module, repeat(child), self.batches)
+        data: Any = module.trainer.datamodule  # type: ignore[attr-defined]
+        network = build(genotype, **data.examples.network_options())
+        first = self.derived[0].genotype if self.derived else genotype
+        return Derived(
+            one.name,
+            genotype,
+            measures,
+            network_cost(network, data.examples).parameters,
+            agreement(module.space, genotype, first),
+            list(one.criterion.decisions),
+        )
+
+    def _correlate(self, context: SelectionContext, folder: Path) -> None:
+        """Compare gates with the strengths of the first criterion that has any."""
+        strong = [o for o in self.criteria if isinstance(o.criterion, OperationStrength)]
+        if not strong:
+            return
+        criterion = strong[0].criterion
+        assert isinstance(criterion, OperationStrength)
+        strengths = criterion.strengths(context)
+        gates = {kind: table.cpu() for kind, table in magnitudes(context.architecture).items()}
+        self.correlations = rank_correlations(gates, strengths)
+        unit = "nats" if criterion.criterion == "loss" else "share of right answers"
+        draw_strengths(
+            gates, strengths, self.correlations, context.architecture.space,
+            folder / "strength.png", f"strength by {criterion.mode} ({unit})",
+        )  # fmt: skip

@@ -1,0 +1,97 @@
+"""`lnas derive`: many criteria on one finished search, which stays as it was."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lnas.cli.main import main
+from lnas.genotype import Genotype
+from lnas.runs.training import search
+
+OPTIONS = [
+    "--config=darts_nasbench201", "--data=lnas.data.FakeImages", "--data.images=64",
+    "--data.shape=[3,8,8]", "--data.batch_size=8", "--data.held_out=16", "--trainer.max_epochs=1",
+    "--trainer.logger=false", "--model.supernet.init_args.channels=2",
+    "--model.supernet.init_args.cells=1", "--trainer.accelerator=cpu",
+    "--trainer.callbacks=lnas.callbacks.DeriveGenotype",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Return the folder of a finished search."""
+    return search([*OPTIONS, f"--run.folder={tmp_path_factory.mktemp('searches') / 'run'}"])
+
+
+def refused(capsys, *arguments):
+    code = main(["derive", *map(str, arguments)])
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    (line,) = said.err.strip().splitlines()
+    return line
+
+
+def test_criteria_stand_side_by_side_and_the_search_stays_as_it_was(finished, tmp_path, capsys):
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    names = ["magnitude", "argmax", "select", "mask:criterion=accuracy", "random:seed=1"]
+    asked = [word for name in names for word in ("--criterion", name)]
+    place = tmp_path / "derived"
+    arguments = ["derive", str(finished), *asked, "--folder", str(place), "--shuffle", "2"]
+    capsys.readouterr()
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    report = json.loads((place / "derivations.json").read_text())
+    assert [one["criterion"] for one in report["derived"]] == names
+    for number, one in enumerate(report["derived"]):
+        genotype = Genotype.load(place / f"genotype-{number}.json")
+        assert genotype.hash == one["hash"]
+        assert (place / f"genotype-{number}.png").is_file()
+        assert f"{one['loss']:.4f}" in said
+        assert f"{one['parameters']:,}" in said
+        assert len(one["decisions"]) == (6 if number in (2, 3) else 0)
+    assert report["derived"][0]["agreement"] == report["derived"][1]["agreement"] == 1
+    found = Genotype.load(finished / "genotype.json")
+    assert found.hash == report["derived"][0]["hash"]
+    assert len(report["correlations"]["cell"]) == 6
+    assert len(report["shuffled"]) == 2
+    assert (place / "strength.png").read_bytes()[:4] == b"\x89PNG"
+    assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+
+    assert "exists" in refused(capsys, *arguments[1:])
+    assert main([*arguments[:4], *arguments[-4:-2], "--overwrite"]) == 0
+    again = json.loads((place / "derivations.json").read_text())
+    assert again["derived"] == report["derived"][:1]
+    assert again["correlations"] is None
+    assert not (place / "genotype-1.json").exists()
+
+
+def test_help_tells_the_criteria(capsys):
+    assert main(["derive", "--help"]) == 0
+    said = capsys.readouterr().out
+    for word in ("magnitude", "argmax", "select", "mask", "edge_order", "--shuffle", "--overwrite"):
+        assert word in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "the following arguments are required: run; see `lnas derive --help`"),
+        (["nowhere"], "nowhere is not the folder of a search"),
+        (["RUN", "--criterion", "masked"], "There is no criterion 'masked'; use mask"),
+        (["RUN", "--criteria", "mask"], "unrecognized arguments: --criteria mask"),
+        (["RUN", "--batches", "0"], "--batches 0 is too small; give 1 or more"),
+        (["RUN", "--shuffle", "x"], "invalid int value: 'x'"),
+        (["RUN", "--folder", "RUN"], "The run folder"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, said, finished, capsys):
+    given = [str(finished) if word == "RUN" else word for word in arguments]
+    assert said in refused(capsys, *given)
+
+
+def test_a_search_that_is_not_finished_is_refused(tmp_path, capsys):
+    folder = Path(tmp_path / "run")
+    folder.mkdir()
+    (folder / "config.yaml").write_text("model: {}\n")
+    assert "has no checkpoints/last.ckpt" in refused(capsys, folder)

@@ -1,0 +1,60 @@
+"""Criteria by name: options, rules, and what is refused in one line."""
+
+import pytest
+import torch
+
+from lnas.derivation import Magnitude, OperationStrength, RandomChoice, SelectionContext
+from lnas.errors import InputError
+from lnas.relaxations import Softmax
+from lnas.runs.criteria import parse_criterion
+from lnas.spaces import DartsSpace, EveryEdge
+from lnas.supernet import Architecture
+
+
+def test_names_and_options_become_criteria():
+    found = parse_criterion("mask:criterion=accuracy,edge_order=random,batches=4").criterion
+    assert isinstance(found, OperationStrength)
+    assert (found.mode, found.criterion, found.edge_order, found.batches) == (
+        "mask", "accuracy", "random", 4,
+    )  # fmt: skip
+    assert parse_criterion("select").criterion.mode == "select"
+    assert parse_criterion("random:seed=5").criterion.seed == 5
+    assert isinstance(parse_criterion("random").criterion, RandomChoice)
+    plain = parse_criterion("magnitude")
+    assert isinstance(plain.criterion, Magnitude)
+    assert plain.rule is None
+
+
+def test_a_rule_holds_for_one_criterion_and_leaves_the_search_alone():
+    space = DartsSpace()
+    architecture = Architecture(space, Softmax())
+    with torch.no_grad():
+        architecture.logits["normal"][0, 0] = 9.0  # none
+    context = SelectionContext(architecture)
+    argmax, three = parse_criterion("argmax"), parse_criterion("magnitude:inputs=3")
+    assert isinstance(argmax.context(context).architecture.space.rule, EveryEdge)
+    assert context.architecture.space.rule is space.rule
+    scores = argmax.criterion.scores(argmax.context(context))
+    assert len(argmax.space(space).derive(scores).edges("normal")) <= 13  # none is no edge
+    found = three.space(space).derive(three.criterion.scores(three.context(context)))
+    assert [len(node) for node in found.cells["normal"]] == [2, 3, 3, 3]
+    assert [len(node) for node in space.derive(scores).cells["normal"]] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("strenth", "There is no criterion 'strenth'; use"),
+        ("maks", "use mask"),
+        ("mask:accuracy", "'accuracy' is no option; write name=value"),
+        ("mask:criterium=loss", "mask has no option 'criterium'; use batches, criterion"),
+        ("mask:criterion=lost", "choose one of loss, accuracy"),
+        ("mask:batches=few", "give values of the right kind"),
+        ("magnitude:rule=best", "use one of strongest, every_edge, threshold"),
+        ("argmax:inputs=2", "the rule every_edge has no inputs"),
+        ("magnitude:inputs=0", "use 1 or more"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(text, said):
+    with pytest.raises(InputError, match=said):
+        parse_criterion(text)
