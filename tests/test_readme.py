@@ -12,6 +12,7 @@ from lnas.callbacks import ConstantSchedule
 from lnas.cli.main import COMMANDS
 from lnas.data import FakeImages
 from lnas.loggers import MetricsCsv, read_rows
+from lnas.runs.criteria import parse_criterion
 from lnas.runs.shipped import expand_configs
 from lnas.runs.training import settings_of
 from lnas.search import SearchCallback, SearchModule
@@ -20,7 +21,7 @@ from lnas.supernet import NasBench201Supernet
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS_OF_LNAS = "lnas (?:search|evaluate|study|genotype) "
+COMMANDS_OF_LNAS = "lnas (?:search|evaluate|study|derive|genotype) "
 COMMAND_LINES = re.findall(rf"^(?:PYTHONPATH=. )?({COMMANDS_OF_LNAS}.*)$", README, re.M)
 COMMAND_LINES += re.findall(rf"`({COMMANDS_OF_LNAS}[^`]*)`", README)
 CALLBACK = "lnas.callbacks.DiscretizationGap"
@@ -81,6 +82,9 @@ def test_commands_name_options_and_files_that_exist(line, monkeypatch):
         names = [word for word in arguments[1:] if re.fullmatch(r"[a-z]+_[a-z0-9_]+", word)]
         assert names or "--to" in arguments
         assert set(names) <= set(zoo.names())
+    elif command == "derive":
+        named = zip(arguments, arguments[1:], strict=False)
+        assert all(parse_criterion(name) for option, name in named if option == "--criterion")
     elif command == "study":
         paths, _ = expand_configs(arguments, ("study",))
         assert Path(paths[paths.index("--config") + 1]).is_file()
