@@ -88,8 +88,11 @@ class WiringDiagnostics(SearchCallback):
 
     @torch.no_grad()
     def _count(self, module: SearchModule, step: SearchStep) -> None:
-        if not self.watches_gates(module, step) or step.sample is None or step.output is None:
+        if not self.watches_gates(module, step):
             return
+        assert step.sample is not None
+        assert step.output is not None
+        assert step.batch is not None
         each = gate_costs(step.sample, step.gate_gradients)
         names, last = sorted(each), each[module.supernet.cell_types_of_cells[-1]][-1].sum()
         scores, targets = step.output.logits.flatten(0, -2), step.batch[1].flatten()
@@ -105,7 +108,9 @@ class WiringDiagnostics(SearchCallback):
         """Log and write the epoch, and start the next one."""
         assert isinstance(pl_module, SearchModule)
         place = {"epoch": trainer.current_epoch, "step": pl_module.steps}
-        row, line = wiring_records(pl_module)
+        row: dict[str, float] = {f"search/{name}": number for name, number in place.items()}
+        found, line = wiring_records(pl_module)
+        row |= found
         line["streams"] = {}
         for stream, sums in self.sums.items():
             if sums.values:
@@ -115,7 +120,7 @@ class WiringDiagnostics(SearchCallback):
         self._lines += 1
         if self._file is not None:
             self._file.append(place | line)
-        log_row(trainer, {f"search/{name}": value for name, value in place.items()} | row)
+        log_row(trainer, row)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of lines, and the sums of the epoch under way."""
@@ -131,7 +136,9 @@ class WiringDiagnostics(SearchCallback):
 
 def wiring_records(module: SearchModule) -> tuple[dict[str, float], dict[str, Any]]:
     """Return the logged values and the record of what the noise-free gates look like."""
-    space, row, line = module.space, {}, {}
+    space = module.space
+    row: dict[str, float] = {}
+    line: dict[str, Any] = {}
     for kind, table in module.architecture.probabilities().items():
         if kind not in module.supernet.cell_types_of_cells:
             continue

@@ -148,5 +148,7 @@ def rewarded(chosen: Tensor, log_probability: Tensor, limit: float | None = None
     """
     reward = log_probability.clone()
     if limit is not None and reward.requires_grad:
-        reward.register_hook(lambda gradient: gradient.clamp(-limit, limit))
+        reward.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient: gradient.clamp(-limit, limit)
+        )
     return straight_through(chosen, reward[:, None] * chosen)

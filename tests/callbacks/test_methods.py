@@ -13,7 +13,7 @@ from lnas.callbacks import (
     DiscretizationGap,
 )
 from lnas.errors import InputError
-from lnas.relaxations import Concrete
+from lnas.relaxations import Concrete, OneHot, Softmax
 from lnas.schedules import Linear
 from lnas.search import Joint
 from lnas.supernet import NasBench201Supernet
@@ -68,8 +68,10 @@ def test_a_number_of_the_supernet_is_annealed_and_resumes(tmp_path):
     assert [n for n, v in module.state_dict().items() if not torch.equal(v, other[n])] == []
 
 
-def test_what_cannot_be_annealed_is_refused(tmp_path):
+@pytest.mark.parametrize("relaxation", [Softmax(), OneHot(estimator="dsnas")])
+def test_what_cannot_be_annealed_is_refused(tmp_path, relaxation):
     tiny = TinySearch()
     trainer = tiny.trainer(tmp_path, [Anneal("temperature", Linear(1.0, 0.0))])
-    with pytest.raises(InputError, match="Softmax has no 'temperature' to anneal"):
-        trainer.fit(tiny.module(), datamodule=tiny.data())
+    reason = f"{type(relaxation).__name__} has no 'temperature' to anneal"
+    with pytest.raises(InputError, match=reason):
+        trainer.fit(tiny.module(relaxation=relaxation), datamodule=tiny.data())
