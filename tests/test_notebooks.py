@@ -34,7 +34,8 @@ def test_notebook_runs_and_shows_what_is_committed(path, tmp_path, monkeypatch):
         cell.pop("outputs", None)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    (tmp_path / "claims").symlink_to(path.parent / "claims")  # what notebooks read
+    for folder in filter(Path.is_dir, path.parent.iterdir()):  # what notebooks read
+        (tmp_path / folder.name).symlink_to(folder)
     place = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=800, kernel_name="python3", resources=place).execute()
     text, pictures = _shown(notebook)
@@ -44,8 +45,9 @@ def test_notebook_runs_and_shows_what_is_committed(path, tmp_path, monkeypatch):
     assert all(out.get("name") != "stderr" for c in committed.cells for out in c.get("outputs", []))
 
 
-def test_a_first_notebook_and_the_claims():
-    assert [path.stem for path in NOTEBOOKS] == ["01_first_search", "02_claims"]
+def test_a_first_notebook_the_claims_and_the_wiring():
+    names = ["01_first_search", "02_claims", "03_wiring"]
+    assert [path.stem for path in NOTEBOOKS] == names
 
 
 def test_the_verdict_on_each_claim_is_in_words_what_it_is_in_numbers():

@@ -1,0 +1,72 @@
+"""The tables behind `notebooks/03_wiring.ipynb` are what the study of the wiring finds today.
+
+They are made by
+
+    lnas study --config wiring
+    cp runs/wiring/runs.csv runs/wiring/signals.csv notebooks/wiring/
+
+See `test_claims.py` for when a table is out of date.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lnas.runs.training import search
+from lnas.studies.command import read_study
+from lnas.studies.graph import trials
+from lnas.studies.records import epoch_records, run_record
+from lnas.studies.state import stated_hash
+
+TABLES = Path(__file__).parents[2] / "notebooks" / "wiring"
+
+
+@pytest.fixture
+def study(tmp_path):
+    return read_study(["--config", "wiring", f"--folder={tmp_path}"])
+
+
+def committed(table):
+    return pd.read_csv(TABLES / f"{table}.csv")
+
+
+def test_the_committed_runs_are_all_runs_and_what_the_study_states_today(study):
+    rows = committed("runs").set_index(["method", "seed", "run"])["stated_hash"]
+    planned = {
+        (trial.method, trial.seed, run.folder.name): run
+        for trial in trials(study)
+        for run in trial.runs
+    }
+    assert list(rows.index) == list(planned)
+    for place, run in planned.items():
+        assert rows[place] == stated_hash(run), place
+
+
+def test_the_committed_signals_are_those_of_every_epoch(study):
+    signals = committed("signals")
+    assert set(study.signals) <= set(signals.columns)
+    for (method, seed, _), rows in signals.groupby(["method", "seed", "run"]):
+        assert list(rows.epoch) == list(range(40)), (method, seed)
+        two = "two levels" in method
+        assert rows["search/loss_minus_entropy_architecture"].notna().all() == two
+    active = signals["arch/normal/input_edges"] + signals["arch/normal/inner_edges"]
+    assert (active == signals["arch/normal/active_edges"]).all()
+
+
+@pytest.mark.slow
+def test_a_row_of_the_tables_is_found_again(study, data_root):
+    trial = next(trials(study))
+    (run,) = trial.runs
+    search([*run.arguments(), f"--run.folder={run.folder}"])
+    rows = committed("runs")
+    row = rows[(rows.method == trial.method) & (rows.seed == trial.seed)].iloc[0]
+    found = run_record(trial, run, None)
+    assert found["genotype_hash"] == row["genotype_hash"]
+    signals = committed("signals")
+    expected = signals[(signals.method == trial.method) & (signals.seed == trial.seed)]
+    again = pd.DataFrame(epoch_records(run, study.signals))
+    # Other processors add up in another order.
+    pd.testing.assert_frame_equal(
+        again, expected[again.columns].reset_index(drop=True), rtol=1e-3, atol=1e-5
+    )
