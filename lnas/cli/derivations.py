@@ -55,7 +55,9 @@ def derive_command(arguments: Sequence[str]) -> int:
             raise InputError(f"--{name} {value} is too small; give {smallest} or more.")
     criteria = [parse_criterion(text) for text in given.criterion or DEFAULT]
     part = SideBySide(criteria, given.batches, given.shuffle)
-    folder = Path(given.folder) if given.folder else run.with_name(f"{run.resolve().name}-derive")
+    beside = (run if run.name else run.resolve()).with_name(f"{run.resolve().name}-derive")
+    folder = Path(given.folder) if given.folder else beside
+    check_folder(folder, given.overwrite)
     options = ["--config", str(run / CONFIG), f"--run.folder={folder}", "--trainer.logger=false"]
     options += ["--trainer.strategy=auto", "--trainer.devices=1", "--trainer.num_nodes=1"]
     options += ["--run.overwrite=true"] if given.overwrite else []
@@ -70,6 +72,20 @@ def derive_command(arguments: Sequence[str]) -> int:
     write_text(folder / FILE, json.dumps(report, indent=1) + "\n")
     print_report(Console(highlight=False), part, folder)
     return 0
+
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds something else, or derivations that are to stay.
+
+    Raises:
+        InputError: It does.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / FILE).is_file():
+        raise InputError(f"{folder} holds something else than derivations; give another --folder.")
+    if not overwrite:
+        raise InputError(f"{folder} exists; replace it with --overwrite, or give another --folder.")
 
 
 def print_report(console: Console, part: SideBySide, folder: Path) -> None:

@@ -93,7 +93,7 @@ def parse_criterion(text: str) -> NamedCriterion:
         ruled = {"rule": "every_edge", **ruled}
     try:
         return NamedCriterion(text, KINDS[name](**options), _rule(text, ruled))
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise InputError(f"--criterion {text}: {error}; give values of the right kind.") from error
 
 

@@ -9,10 +9,15 @@ from typing import Any, final
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lnas.callbacks.derive_genotype import average_scores, check_criterion, selection_context
-from lnas.costs import network_cost
+from lnas.callbacks.derive_genotype import (
+    average_scores,
+    check_criterion,
+    on_device,
+    selection_context,
+)
 from lnas.derivation import Decision, OperationStrength, SelectionContext, magnitudes
 from lnas.derivation.agreement import agreement, rank_correlations
+from lnas.errors import InputError
 from lnas.genotype import Genotype
 from lnas.networks import build
 from lnas.relaxations import GateSample
@@ -83,8 +88,13 @@ class SideBySide(Callback):
         self.correlations: dict[str, list[float | None]] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse criteria that would miss something."""
+        """Refuse criteria that would miss something, and a shuffle of what has no cells."""
         assert isinstance(pl_module, SearchModule)
+        if self.shuffles and not hasattr(pl_module.supernet, "cells"):
+            raise InputError(
+                f"The edges of {type(pl_module.supernet).__name__} cannot be exchanged; leave "
+                "--shuffle out."
+            )
         for one in self.criteria:
             check_criterion(one.criterion, pl_module)
 
@@ -92,18 +102,21 @@ class SideBySide(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Derive and measure."""
         assert isinstance(pl_module, SearchModule)
-        folder, context = Path(trainer.default_root_dir), selection_context(pl_module)
-        noise_free = pl_module.architecture.noise_free()
-        self.supernet = measure(pl_module, repeat(noise_free), self.batches)
+        with on_device(trainer, pl_module):
+            self._compare(trainer, pl_module, Path(trainer.default_root_dir))
+
+    def _compare(self, trainer: Trainer, module: SearchModule, folder: Path) -> None:
+        context, noise_free = selection_context(module), module.architecture.noise_free()
+        self.supernet = measure(module, repeat(noise_free), self.batches)
         for number, one in enumerate(self.criteria):
             scores = average_scores(trainer, one.criterion.scores(one.context(context)))
-            found = self._derived(pl_module, one, one.space(pl_module.space).derive(scores))
+            found = self._derived(module, one, one.space(module.space).derive(scores))
             self.derived.append(found)
             found.genotype.save(folder / f"genotype-{number}.json")
             draw_genotype(found.genotype, folder / f"genotype-{number}.png")
         for index in range(self.shuffles):
-            pairs = draw_pairs(pl_module.space, pl_module.seed, index)
-            self.shuffled.append(measure_shuffled(pl_module, pairs, self.batches))
+            pairs = draw_pairs(module.space, module.seed, index)
+            self.shuffled.append(measure_shuffled(module, pairs, self.batches))
         self._correlate(context, folder)
 
     def _derived(self, module: SearchModule, one: NamedCriterion, genotype: Genotype) -> Derived:
@@ -113,12 +126,13 @@ class SideBySide(Callback):
         measures = measure(module, repeat(child), self.batches)
         data: Any = module.trainer.datamodule  # type: ignore[attr-defined]
         network = build(genotype, **data.examples.network_options())
+        weights = dict(network.named_parameters()).items()
         first = self.derived[0].genotype if self.derived else genotype
         return Derived(
             one.name,
             genotype,
             measures,
-            network_cost(network, data.examples).parameters,
+            sum(p.numel() for name, p in weights if not name.startswith("auxiliary.")),
             agreement(module.space, genotype, first),
             list(one.criterion.decisions),
         )

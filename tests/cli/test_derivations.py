@@ -58,7 +58,7 @@ def test_criteria_stand_side_by_side_and_the_search_stays_as_it_was(finished, tm
     assert (place / "strength.png").read_bytes()[:4] == b"\x89PNG"
     assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
 
-    assert "exists" in refused(capsys, *arguments[1:])
+    assert "exists; replace it with --overwrite" in refused(capsys, *arguments[1:])
     assert main([*arguments[:4], *arguments[-4:-2], "--overwrite"]) == 0
     again = json.loads((place / "derivations.json").read_text())
     assert again["derived"] == report["derived"][:1]
@@ -82,7 +82,7 @@ def test_help_tells_the_criteria(capsys):
         (["RUN", "--criteria", "mask"], "unrecognized arguments: --criteria mask"),
         (["RUN", "--batches", "0"], "--batches 0 is too small; give 1 or more"),
         (["RUN", "--shuffle", "x"], "invalid int value: 'x'"),
-        (["RUN", "--folder", "RUN"], "The run folder"),
+        (["RUN", "--folder", "RUN", "--overwrite"], "holds something else than derivations"),
     ],
 )
 def test_bad_input_is_one_line(arguments, said, finished, capsys):

@@ -27,7 +27,7 @@ def test_exchanging_is_exchanging_the_modules_and_the_gates(tiny, tmp_path):
     order = [0, 4, 2, 3, 1, 5]
     sample.gates = {"cell": sample.gates["cell"][order]}
     expected = measure(module, repeat(sample))
-    assert found == pytest.approx(expected, rel=1e-9)
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_pairs_see_images_of_one_size_and_follow_the_seed():
