@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_commands_name_options_and_files_that_exist(line, monkeypatch):
         assert names or "--to" in arguments
         assert set(names) <= set(zoo.names())
     elif command == "derive":
-        named = zip(arguments, arguments[1:], strict=False)
+        named = pairwise(arguments)
         assert all(parse_criterion(name) for option, name in named if option == "--criterion")
     elif command == "study":
         paths, _ = expand_configs(arguments, ("study",))
