@@ -118,10 +118,10 @@ def print_report(console: Console, part: SideBySide, folder: Path) -> None:
             )
     if part.shuffled:
         for name in names:
-            values = [one[name] for one in part.shuffled]
+            exchanged = [one[name] for one in part.shuffled]
             console.print(
-                f"{name} with two edges exchanged: {sum(values) / len(values):.4f} "
-                f"(mean of {len(values)}; as it is {part.supernet[name]:.4f})",
+                f"{name} with two edges exchanged: {sum(exchanged) / len(exchanged):.4f} "
+                f"(mean of {len(exchanged)}; as it is {part.supernet[name]:.4f})",
                 soft_wrap=True,
             )
     console.print(f"cells, pictures and {FILE}: {folder}", soft_wrap=True)

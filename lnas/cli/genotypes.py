@@ -240,6 +240,8 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _plain_parser(**settings: str) -> ArgumentParser:
+def _plain_parser(description: str, prog: str | None = None) -> ArgumentParser:
     """Return a parser that raises its errors, and takes no beginning of an option for it."""
-    return ArgumentParser(exit_on_error=False, allow_abbrev=False, **settings)
+    return ArgumentParser(
+        exit_on_error=False, allow_abbrev=False, description=description, prog=prog
+    )

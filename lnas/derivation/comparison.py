@@ -85,7 +85,9 @@ def compare(
     ]
     totals = context.average(torch.cat(sums)).cpu() * context.ranks
     count = len(samples)
-    (total, zeroth, number), first, second, products = totals.split([3, count, count, count**2])
+    (total, zeroth, number), first, second, products = torch.split(
+        totals, [3, count, count, count**2]
+    )
     # Moments about the origin serve differences as well as moments about 0.
     means = first / total + origin.cpu()
     return Comparison(

@@ -169,7 +169,7 @@ class OperationStrength(SelectionCriterion):
         if self.topology == "strength" or space.rule.inputs is None:
             return []
         numbers = generator(self.seed, context.seed, "node order", kind)
-        places = range(space.nodes)
+        places = list(range(space.nodes))
         if self.edge_order == "random":
             places = torch.randperm(space.nodes, generator=numbers).tolist()
         nodes = [space.inputs + place for place in places]
