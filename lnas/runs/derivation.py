@@ -72,18 +72,26 @@ def look(run: Path, arguments: Sequence[str], watchers: Sequence[Callback]) -> P
     own = cli.folder / ".search.ckpt"
     try:
         with named_errors(cli.folder):
-            _pass_on(run / LAST, own)
+            _pass_on(run / LAST, own, keep_clock=RunCard in kinds)
             trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=str(own))
     finally:
         own.unlink(missing_ok=True)
     return cli.folder
 
 
-def _pass_on(source: Path, target: Path) -> None:
-    """Copy a checkpoint without what only a training needs: the other ranks, the callbacks."""
+def _pass_on(source: Path, target: Path, keep_clock: bool) -> None:
+    """Copy a checkpoint without what only a training needs: the other ranks, the callbacks.
+
+    Args:
+        source: The checkpoint.
+        target: The copy.
+        keep_clock: Keep how long the search took, for the run card of what follows.
+    """
     checkpoint = AtomicCheckpointIO().load_checkpoint(source)
     checkpoint[KEY]["ranks"] = checkpoint[KEY]["ranks"][:1]
     clock = RunCard().state_key
     states = checkpoint["callbacks"].items()
-    checkpoint["callbacks"] = {name: state for name, state in states if name == clock}
+    checkpoint["callbacks"] = {
+        name: state for name, state in states if name == clock and keep_clock
+    }
     AtomicCheckpointIO().save_checkpoint(checkpoint, target)

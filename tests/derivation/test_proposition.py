@@ -52,9 +52,9 @@ def searched(skip, convolution, covariance):
 )
 def test_learned_gates_stand_at_the_closed_form(skip, convolution, covariance, beta):
     context = searched(skip, convolution, covariance)
-    gates = context.architecture.probabilities()["recurrent"][0]
+    gates = context.architecture.probabilities()["recurrent"][0].detach()
     assert float(gates[0]) == pytest.approx(beta, abs=1e-6)
-    logits = context.architecture.logits["recurrent"][0]
+    logits = context.architecture.logits["recurrent"][0].detach()
     ratio = (convolution - covariance) / (skip - covariance)
     assert float(logits[0] - logits[1]) == pytest.approx(math.log(ratio), abs=1e-5)
 
