@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lnas.callbacks import architecture_pictures, derive_genotype
+from lnas.callbacks import architecture_pictures, derive_genotype, genotype_trail
 from lnas.loggers import read_rows
 from lnas.runs.training import evaluate, prepare, search, settings_of
 from lnas.schedules import Cosine, Exponential, Linear
@@ -82,7 +82,9 @@ def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path, m
     if path.stem != "darts":  # the pictures of one search will do: they take longer than it
         monkeypatch.setattr(architecture_pictures, "draw_gates", lambda *things: None)
         monkeypatch.setattr(architecture_pictures, "draw_glance", lambda *things: None)
-        monkeypatch.setattr(derive_genotype, "draw_genotype", lambda *things: None)
+        for home in (derive_genotype, genotype_trail):
+            monkeypatch.setattr(home, "draw_genotype", lambda *things: None)
+            monkeypatch.setattr(home, "log_picture", lambda *things: None)
     # An architecture step, or one right answer, must fall into two epochs of two batches.
     rare = path.stem in ("darts_cs10", "uniform_strength_nasbench201")
     often = ["--trainer.limit_train_batches=10"] if rare else []

@@ -21,7 +21,8 @@ class GenotypeTrail(Callback):
     """Derives behind each epoch by the magnitude of the gates, and logs a table and a picture.
 
     Args:
-        pictures_every: Epochs between pictures of the cells; 0 draws none.
+        pictures_every: Epochs between pictures of cells that stay as they are; those that have
+            changed are drawn at once. 0 draws none.
 
     Raises:
         InputError: `pictures_every` is negative.
@@ -35,6 +36,7 @@ class GenotypeTrail(Callback):
         self.pictures_every = pictures_every
         self._lines = 0
         self._file: JsonLines | None = None
+        self._drawn = ""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go back to the lines that the checkpoint knows of."""
@@ -59,7 +61,9 @@ class GenotypeTrail(Callback):
             }
         )
         log_table(trainer, "genotypes", COLUMNS, _rows(epoch, genotype), pl_module.steps)
-        if self.pictures_every and (epoch + 1) % self.pictures_every == 0:
+        changed = genotype.hash != self._drawn
+        if self.pictures_every and (changed or (epoch + 1) % self.pictures_every == 0):
+            self._drawn = genotype.hash
             path = Path(trainer.default_root_dir) / "pictures" / f"genotype-{epoch:04d}.png"
             draw_genotype(genotype, path)
             log_picture(trainer, "genotype", path, pl_module.steps)

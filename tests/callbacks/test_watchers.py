@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from lnas.callbacks import (
     ArchitecturePictures,
@@ -37,6 +38,31 @@ def test_trail_and_pictures_hold_every_epoch(small_trainer, small_module, small_
         torch.testing.assert_close(torch.tensor(gates[-1]["gates"][kind]), values.detach())
     drawn = {path.name for path in (tmp_path / "pictures").iterdir()}
     assert drawn == {"genotype-0000.png", "genotype-0001.png", "gates.png", "glance.png"}
+
+
+def choose(module, column):
+    """Make `column` the best operation of every edge, on later edges more than on earlier ones."""
+    with torch.no_grad():
+        for logits in module.architecture.logits.values():
+            logits.zero_()
+            logits[:, column] = torch.arange(1.0, len(logits) + 1)
+
+
+class Turn(Callback):
+    def on_train_epoch_start(self, trainer, module):
+        if trainer.current_epoch == 2:
+            choose(module, 3)
+
+
+def test_a_cell_is_drawn_when_it_has_changed(small_trainer, small_module, small_data, tmp_path):
+    module = small_module()
+    choose(module, 2)
+    trail = GenotypeTrail(pictures_every=5)
+    small_trainer(Turn(), trail, epochs=5).fit(module, datamodule=small_data)
+    hashes = [line["hash"] for line in lines(tmp_path / "genotypes.jsonl")]
+    assert hashes[0] == hashes[1] != hashes[2] == hashes[3] == hashes[4]
+    drawn = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert drawn == ["genotype-0000.png", "genotype-0002.png", "genotype-0004.png"]
 
 
 def test_gates_are_logged_as_histograms_of_all_edges_and_of_each(
