@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -161,6 +162,77 @@ def test_a_signal_leaves_with_a_checkpoint_that_resumes_exactly(
     assert '"status": "interrupted"' in (folder / "run_card.json").read_text()
     run_to_the_end(launch, "search", folder)
     assert_same_run(folder, reference)
+
+
+COMMON = [
+    "--data.workers=2", "--data.cutout=2", "--trainer.accelerator=cpu",
+    "--trainer.callbacks+=lnas.callbacks.Checkpoints", "--trainer.callbacks.every_steps=3",
+]  # fmt: skip
+COMMANDS = {
+    "search": [
+        "--config=darts", "--config=digits", "--trainer.limit_train_batches=8",
+        "--model.supernet.channels=2", "--model.supernet.layers=3", "--trainer.max_epochs=4",
+        "--model.supernet.drop_path=0.2", "--trainer.log_every_n_steps=2",
+    ],
+    "evaluate": [
+        "--config=digits", "--genotype=darts_v2", "--model.network.init_args.channels=2",
+        "--model.drop_path=0.3", "--trainer.max_epochs=5",
+    ],
+}  # fmt: skip
+
+
+def command(kind, folder, more):
+    """Start `lnas` itself, W&B and all, or go on with the run in the folder."""
+    place = [f"--resume={folder}"] if (folder / "config.yaml").is_file() else None
+    options = place or [*COMMANDS[kind], *COMMON, *more, f"--run.folder={folder}"]
+    with folder.with_suffix(".log").open("a") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lnas", kind, *options], stdout=log, stderr=log,
+            start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+
+def logged(runs):
+    """Return the numbers of all attempts as one series: what is logged again replaces itself."""
+    series = {}
+    for row in (row for run in runs for row in run.rows):
+        step = row.get("search/step", row.get("eval/step"))
+        for name, value in row.items():
+            if isinstance(value, (int, float)) and not name.startswith("_"):
+                series[step, name] = value
+    return series
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("search", []),
+        ("evaluate", []),
+        ("search", ["--trainer.strategy=ddp", "--trainer.devices=2"]),
+        ("evaluate", ["--trainer.strategy=ddp", "--trainer.devices=2"]),
+    ],
+    ids=["search", "evaluate", "search-two-ranks", "evaluate-two-ranks"],
+)
+def test_the_command_with_wandb_killed_at_random_moments_ends_as_if_left_alone(
+    kind, more, offline_runs, tmp_path
+):
+    begun = time.monotonic()
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert command(kind, whole, more).wait(PATIENCE) == 0, whole.with_suffix(".log").read_text()
+    seconds, draw = time.monotonic() - begun, random.Random(kind)
+    for _ in range(5):
+        process = command(kind, killed, more)
+        try:
+            process.wait(seconds * draw.uniform(0.3, 1))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert command(kind, killed, more).wait(PATIENCE) == 0, killed.with_suffix(".log").read_text()
+    assert_same_run(killed, whole)
+    runs, reference = offline_runs(killed), offline_runs(whole)
+    assert logged(runs) == logged(reference) == logged(runs[-1:])
+    assert len(logged(reference)) > 40  # the comparison was of something
 
 
 @pytest.mark.slow
