@@ -6,6 +6,7 @@ It goes on from `checkpoints/last.ckpt` if there is one, and can stand still at 
 import faulthandler
 import multiprocessing
 import os
+import signal
 import sys
 import time
 import traceback
@@ -189,6 +190,7 @@ def run(kind, folder, point="", ranks=1, loggers=None):
 def start(kind, folder, point, ranks):
     """What a process of its own runs: a new session, so that all its processes can be killed."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start jobs that ignore it
     multiprocessing.set_start_method("fork", force=True)  # for its workers and ranks
     log = os.open(Path(folder).with_suffix(".log"), os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     os.dup2(log, 1)
