@@ -198,7 +198,8 @@ class RunCli(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         measure = self.model.task.measure if self.evaluates else None
         made = add_parts(config, self.settings, measure)
-        made["callbacks"].insert(0, RunFolder(self.settings, new=self.config.resume is None))
+        folder = RunFolder(self.settings, self.folder, new=self.config.resume is None)
+        made["callbacks"].insert(0, folder)
         try:
             return super()._instantiate_trainer(made, [*callbacks, *self.further_callbacks])
         except (ValueError, TypeError, MisconfigurationException) as error:

@@ -5,7 +5,6 @@ A run folder holds `config.yaml` (the effective settings), `metrics.csv`, `check
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -122,22 +121,27 @@ class RunFolder(Callback):
 
     Args:
         settings: The effective settings, written as `config.yaml`.
+        folder: The run folder.
         new: A new run: what an earlier one left in the folder is removed.
     """
 
-    def __init__(self, settings: Mapping[str, Any], new: bool) -> None:
-        self.settings, self.new = settings, new
+    def __init__(self, settings: Mapping[str, Any], folder: Path, new: bool) -> None:
+        self.settings, self.folder = settings, folder
+        # Some loggers begin to write before the fit starts: what comes from now on is of this run.
+        self.leftovers = sorted(folder.rglob("*"), reverse=True) if new else []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Empty the folder, or take out what a kill left half written; write the settings."""
         if not trainer.is_global_zero:
             return
-        folder = Path(trainer.default_root_dir)
-        if self.new and folder.exists():
-            with writing(folder):
-                shutil.rmtree(folder)
-        remove_temporary(folder)
-        save_settings(folder, self.settings)
+        with writing(self.folder):
+            for path in self.leftovers:
+                if path.is_symlink() or not path.is_dir():
+                    path.unlink(missing_ok=True)
+                elif not any(path.iterdir()):
+                    path.rmdir()
+        remove_temporary(self.folder)
+        save_settings(self.folder, self.settings)
 
 
 def save_settings(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -273,6 +273,25 @@ def test_an_offline_run_of_a_search_is_its_metrics_with_pictures_tables_and_file
     assert run.config == yaml.safe_load(Path("run/config.yaml").read_text())
 
 
+def test_tensorboard_takes_the_place_of_wandb_in_the_run_folder():
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logger = ["--trainer.logger=lightning.pytorch.loggers.TensorBoardLogger"]
+    options = [*SMALL, "--run.folder=run", *logger, "--trainer.logger.init_args.save_dir=run"]
+    options += ["--trainer.log_every_n_steps=1"]
+    for again in ([], ["--run.overwrite"]):
+        assert main(["search", *options, *again]) == 0
+        (events,) = Path("run").rglob("events.out.tfevents.*")
+        reader = EventAccumulator(str(events.parent))
+        reader.Reload()
+        logged = [scalar.value for scalar in reader.Scalars("search/loss_weights")]
+        rows = read_rows(Path("run/metrics.csv"))
+        expected = [row["search/loss_weights"] for row in rows if "search/loss_weights" in row]
+        assert logged == pytest.approx(expected, rel=1e-6)
+        assert len(logged) > 1
+        assert not Path("run/wandb").exists()
+
+
 def test_a_full_disk_is_one_line_and_keeps_nothing_half_written(monkeypatch, capsys):
     def full(self, *arguments, **options):
         raise OSError(28, "No space left on device")

@@ -70,8 +70,15 @@ def test_the_folder_is_taken_when_the_fit_starts(tmp_path, new):
     (tmp_path / ".last.123.tmp.ckpt").write_text("half")  # of a process that was killed
     trainer = Trainer(default_root_dir=tmp_path, logger=False, accelerator="cpu", max_epochs=1,
                       enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
-    RunFolder(SETTINGS, new).on_fit_start(trainer, None)
-    assert contents(tmp_path) == ["config.yaml"] + ["metrics.csv"] * (not new)
+    (tmp_path / "logs/old").mkdir(parents=True)
+    (tmp_path / "logs/old/events").write_text("of an earlier run")
+    old = ["logs/old", "logs/old/events", "metrics.csv"] if not new else []
+    part = RunFolder(SETTINGS, tmp_path, new)
+    (tmp_path / "logs/new").mkdir()  # a logger that does not wait for the fit to start
+    (tmp_path / "logs/new/events").write_text("of this run")
+    part.on_fit_start(trainer, None)
+    expected = ["config.yaml", "logs", "logs/new", "logs/new/events", *old]
+    assert contents(tmp_path) == sorted(expected)
     assert read_settings(tmp_path) == SETTINGS
 
 
