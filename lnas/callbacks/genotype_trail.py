@@ -69,12 +69,12 @@ class GenotypeTrail(Callback):
             log_picture(trainer, "genotype", path, pl_module.steps)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of lines."""
-        return {"lines": self._lines}
+        """Return the number of lines, and the hash of the cells that were drawn last."""
+        return {"lines": self._lines, "drawn": self._drawn}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what `state_dict` returned."""
-        self._lines = int(state_dict["lines"])
+        self._lines, self._drawn = int(state_dict["lines"]), str(state_dict["drawn"])
 
 
 def _rows(epoch: int, genotype: Genotype) -> list[list[Any]]:
