@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torchmetrics.functional import spearman_corrcoef
 
 from lnas.genotype import Genotype
 from lnas.spaces import SearchSpace
@@ -35,14 +36,7 @@ def rank_correlations(
 
 def _spearman(one: Tensor, other: Tensor) -> float | None:
     known = one.isfinite() & other.isfinite()
-    x, y = _ranks(one[known].double()), _ranks(other[known].double())
-    x, y = x - x.mean(), y - y.mean()
-    length = float(x.norm() * y.norm())
-    return float(x @ y) / length if len(x) > 1 and length > 0 else None
-
-
-def _ranks(values: Tensor) -> Tensor:
-    """Return ranks; equal values share the mean of theirs."""
-    below = (values[:, None] > values).sum(-1)
-    equal = (values[:, None] == values).sum(-1)
-    return below.double() + (equal - 1) / 2
+    x, y = one[known].double(), other[known].double()
+    if min(len(x.unique()), len(y.unique())) < 2:
+        return None
+    return float(spearman_corrcoef(x, y))

@@ -26,10 +26,14 @@ def new_figure(width: float, height: float, **options: Any) -> Figure:
 
 
 def plain_axes(axes: Axes) -> None:
-    """Take away what a curve does not need, and count epochs in whole numbers."""
+    """Take away what a curve does not need."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(QUIET)
     axes.tick_params(labelsize=8, length=2.5, color=QUIET, labelcolor=INK)
+
+
+def count_epochs(axes: Axes) -> None:
+    """Let the axis to the right have few ticks, at whole numbers."""
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 

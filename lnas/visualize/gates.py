@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lnas.errors import InputError
 from lnas.spaces import SearchSpace
-from lnas.visualize.figure import new_figure, plain_axes, save_figure
+from lnas.visualize.figure import count_epochs, new_figure, plain_axes, save_figure
 from lnas.visualize.layout import INPUTS
 from lnas.visualize.palette import INK, TITLES, family, label
 
@@ -64,6 +64,7 @@ def gates_figure(history: Sequence[Gates], space: SearchSpace) -> Figure:
         for row, edge in enumerate(space.edges):
             axes = part.add_subplot(grid[edge.target - space.inputs, edge.source])
             plain_axes(axes)
+            count_epochs(axes)
             axes.set_ylim(low - margin, high + margin)
             source = _state(space, edge.source)
             axes.set_title(f"{source} → {_state(space, edge.target)}", size=8, color=INK, pad=3)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lnas.tasks import ACCURACY, Measure
-from lnas.visualize.figure import new_figure, plain_axes, save_figure
+from lnas.visualize.figure import count_epochs, new_figure, plain_axes, save_figure
 from lnas.visualize.palette import CONVOLUTION, DILATED, INK, QUIET, SEPARABLE, TITLES
 
 CELLS = (SEPARABLE.colour, CONVOLUTION.colour)
@@ -41,6 +41,7 @@ def glance_figure(metrics: pd.DataFrame, measure: Measure = ACCURACY) -> Figure:
     titles = (measure.name, "entropy of an edge (nats)", "skip connections")
     for axes, title in zip((compared, entropy, skips), titles, strict=True):
         plain_axes(axes)
+        count_epochs(axes)
         axes.set_title(title, size=11, weight="bold", color=INK, loc="left")
         axes.set_xlabel("epoch", size=9, color=INK)
     training = epochs.get(f"search/{measure.name}_weights")

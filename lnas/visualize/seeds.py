@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from lnas.errors import InputError
-from lnas.visualize.figure import plain_axes
+from lnas.visualize.figure import count_epochs, plain_axes
 from lnas.visualize.palette import INK
 
 THIN, THICK = 0.8, 2.4
@@ -33,6 +33,7 @@ def seed_lines(
         InputError: A method has no values.
     """
     plain_axes(axes)
+    count_epochs(axes)
     for method, colour in colours.items():
         found = _values(table, column, method)
         wide = found.pivot(index=x, columns="seed", values=column)

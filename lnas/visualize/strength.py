@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lnas.spaces import SearchSpace
-from lnas.visualize.figure import new_figure, save_figure
+from lnas.visualize.figure import new_figure, plain_axes, save_figure
 from lnas.visualize.palette import CONVOLUTION, INK, QUIET, SEPARABLE, TITLES, family
 
 Tables = Mapping[str, Tensor]
@@ -62,7 +62,7 @@ def strength_figure(
 
 
 def _scatter(axes: Axes, gates: Tensor, strengths: Tensor, space: SearchSpace) -> None:
-    _plain(axes)
+    plain_axes(axes)
     seen = set()
     for column, operation in enumerate(space.operations):
         known = strengths[:, column].isfinite()
@@ -81,7 +81,7 @@ def _scatter(axes: Axes, gates: Tensor, strengths: Tensor, space: SearchSpace) -
 
 
 def _correlations(axes: Axes, values: Sequence[float | None], space: SearchSpace) -> None:
-    _plain(axes)
+    plain_axes(axes)
     known = [value for value in values if value is not None]
     colours = [SEPARABLE.colour if (v or 0) >= 0 else CONVOLUTION.colour for v in values]
     axes.bar(range(len(values)), [v or 0.0 for v in values], color=colours, width=0.7)
@@ -94,9 +94,3 @@ def _correlations(axes: Axes, values: Sequence[float | None], space: SearchSpace
     axes.set_ylabel("rank correlation", size=9, color=INK)
     mean = f"mean {sum(known) / len(known):+.2f}" if known else "no edge has two candidates"
     axes.set_title(f"strength with gate, {mean}", size=10, color=INK, loc="left")
-
-
-def _plain(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(QUIET)
-    axes.tick_params(labelsize=8, length=2.5, color=QUIET, labelcolor=INK)
