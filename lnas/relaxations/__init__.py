@@ -2,6 +2,7 @@
 
 from lnas.relaxations.base import (
     CellGates,
+    Deterministic,
     GateSample,
     Relaxation,
     normal_logits,
@@ -22,6 +23,7 @@ __all__ = [
     "CellGates",
     "ClippedReLU",
     "Concrete",
+    "Deterministic",
     "Draw",
     "GateSample",
     "HardConcrete",

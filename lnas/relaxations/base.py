@@ -190,6 +190,16 @@ class Relaxation(nn.Module, ABC):
         """Bring logits that an optimizer has moved back to where they may be, in place."""
 
 
+class Deterministic(Relaxation):
+    """A relaxation whose gates have no noise: those of every pass are its `probabilities`."""
+
+    def forward(
+        self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor], draw: Draw
+    ) -> GateSample:
+        """Return the gates; `draw` is not used."""
+        return GateSample(self.probabilities(logits, mask))
+
+
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """Return the very numbers of `hard` with the gradient of `soft`, both of one shape."""
     # In this order the difference is exactly 0, and the sum exactly `hard`.

@@ -12,22 +12,15 @@ import torch
 from torch import Tensor
 
 from lnas.errors import InputError
-from lnas.relaxations.base import GateSample, Relaxation, normal_logits
-from lnas.relaxations.draw import Draw
+from lnas.relaxations.base import Deterministic, normal_logits
 from lnas.spaces.base import SearchSpace
 
 
 @final
-class ClippedReLU(Relaxation):
+class ClippedReLU(Deterministic):
     """Gates are min(max(logit, 0), 1) for each allowed operation."""
 
     needs_node_norm: ClassVar[bool] = True
-
-    def forward(
-        self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor], draw: Draw
-    ) -> GateSample:
-        """Return the clipped logits; `draw` is not used."""
-        return GateSample(self.probabilities(logits, mask))
 
     def probabilities(
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]

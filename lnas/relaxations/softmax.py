@@ -10,20 +10,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lnas.relaxations.base import GateSample, Relaxation, normal_logits
-from lnas.relaxations.draw import Draw
+from lnas.relaxations.base import Deterministic, normal_logits
 from lnas.spaces.base import SearchSpace
 
 
 @final
-class Softmax(Relaxation):
+class Softmax(Deterministic):
     """Gates are the softmax of the logits over the allowed operations of each edge."""
-
-    def forward(
-        self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor], draw: Draw
-    ) -> GateSample:
-        """Return the softmax gates; `draw` is not used."""
-        return GateSample(self.probabilities(logits, mask))
 
     def probabilities(
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]

@@ -10,20 +10,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lnas.relaxations.base import GateSample, Relaxation
-from lnas.relaxations.draw import Draw
+from lnas.relaxations.base import Deterministic
 from lnas.spaces.base import SearchSpace
 
 
 @final
-class Uniform(Relaxation):
+class Uniform(Deterministic):
     """Gates 1 / (open operations of the edge); the logits stay at 0."""
-
-    def forward(
-        self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor], draw: Draw
-    ) -> GateSample:
-        """Return the equal gates; `draw` is not used."""
-        return GateSample(self.probabilities(logits, mask))
 
     def probabilities(
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]
