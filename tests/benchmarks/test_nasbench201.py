@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lnas.benchmarks import NasBench201Benchmark
+from lnas.benchmarks.nasbench201 import operations_of
 from lnas.benchmarks.table import LATENCY, NAMES
 from lnas.costs import network_cost
 from lnas.errors import InputError
@@ -54,6 +55,16 @@ def test_unknown_cells_and_data_sets_are_refused(small_table):
         benchmark.statistics(operations=("conv",))
     with pytest.raises(InputError, match="No cell"):
         benchmark.statistics(operations=("none",))
+
+
+def test_operations_count_cells_as_the_authors_program_does():
+    c, s, a = "nor_conv_3x3", "skip_connect", "avg_pool_3x3"
+    known = {(c, c, c, s, c, c): 11668, (s,) * 6: 3906, (c, c, a, s, c, s): 11791}
+    for names, index in known.items():
+        parts = [f"|{names[0]}~0|", f"|{names[1]}~0|{names[2]}~1|"]
+        text = "+".join([*parts, f"|{names[3]}~0|{names[4]}~1|{names[5]}~2|"])
+        carried = operations_of(Genotype.from_text(text))
+        assert sum(number * 5 ** (5 - place) for place, number in enumerate(carried)) == index
 
 
 def test_statistics_are_exact_over_the_cells_of_a_space(small_table):

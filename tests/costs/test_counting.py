@@ -75,7 +75,10 @@ def test_nasbench201_follows_its_linear_formula(text, one, three):
 
 
 def test_nasbench201_with_more_classes_and_smaller_images():
-    best = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
+    best = (
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+"
+        "|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+    )
     with torch.device("meta"):
         ten, hundred, more = (
             NasBench201Network(Genotype.from_text(best), num_classes=count)
@@ -83,6 +86,8 @@ def test_nasbench201_with_more_classes_and_smaller_images():
         )
     assert network_cost(hundred).parameters - network_cost(ten).parameters == 5_850
     assert network_cost(more).parameters - network_cost(hundred).parameters == 20 * 65
+    small = ImageExamples(num_classes=120, shape=(3, 16, 16))  # those of ImageNet16-120
+    assert network_cost(more, small).multiply_adds == 46_190_080
 
 
 def test_supernet_multiply_adds_are_those_of_all_its_operations():
@@ -93,6 +98,8 @@ def test_supernet_multiply_adds_are_those_of_all_its_operations():
     supernet.path = "reference"
     images = torch.empty(1, 3, 32, 32, device="meta")
     assert multiply_adds(supernet, images, gates) == 300_255_744
+    supernet.classifier = torch.nn.Identity()
+    assert multiply_adds(supernet, images, gates) == 300_253_184
 
 
 @pytest.mark.parametrize(

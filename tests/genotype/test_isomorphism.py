@@ -3,11 +3,12 @@
 import csv
 import gzip
 import random
+from itertools import product
 
 import pytest
 
 from lnas.genotype import Genotype
-from lnas.genotype.isomorphism import _first_cells
+from lnas.genotype.isomorphism import _expression, _first_cells
 from lnas.spaces import zoo
 
 LETTERS = {
@@ -63,6 +64,16 @@ def test_the_space_has_6466_classes():  # NAS-Bench-201, arXiv:2001.00326
     assert (
         len(_first_cells(("skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))) == 6466
     )
+
+
+def test_where_nothing_is_an_operation_like_others_there_are_12751_expressions():
+    opaque = ("a fifth one", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+    assert len(set(map(_expression, product(opaque, repeat=6)))) == 12751
+
+
+def test_15284_cells_of_the_space_pass_something_on():
+    cells = map(cell, product("ns13a", repeat=6))
+    assert sum(0 in some.needed("cell") for some in cells) == 15284
 
 
 def test_cells_of_other_spaces_stand_for_themselves():
