@@ -27,6 +27,7 @@ from lnas.relaxations import (
     RandomCell,
     Sigmoid,
     Softmax,
+    Uniform,
 )
 from lnas.search import FirstOrder, Joint, SecondOrder, WeightsOnly
 from lnas.spaces import NasBench201Space
@@ -64,6 +65,7 @@ RELAXATIONS = {
     "OneHot, proxyless": partial(OneHot, estimator="proxyless"),
     "Proximal": Proximal,
     "RandomCell": RandomCell,
+    "Uniform": Uniform,
 }
 STRATEGIES = {
     "FirstOrder": FirstOrder,
@@ -92,15 +94,18 @@ FOOTNOTES = {
 NEVER_CLOSED = {"Softmax", "Sigmoid", "ClippedReLU", "HardConcrete, no clip", "Proximal"}
 
 
+NEVER_LEARNED = {"RandomCell", "Uniform"}
+
+
 def expected(relaxation, strategy, penalty, schedule):
     """Return the pattern of the reason to refuse a combination, None if it runs."""
-    if penalty == "GroupPenalty" and relaxation in NEVER_CLOSED | {"RandomCell"}:
+    if penalty == "GroupPenalty" and relaxation in NEVER_CLOSED | NEVER_LEARNED:
         return CLOSED_BY_CHANCE
-    if penalty in ("Proximity", "ADMM") and relaxation in ("Proximal", "RandomCell"):
+    if penalty in ("Proximity", "ADMM") and relaxation in NEVER_LEARNED | {"Proximal"}:
         return DISCRETE
     if strategy == "WeightsOnly":
         return None if (penalty, schedule) == ("none", "none") else NO_STEPS
-    return NOTHING_TO_LEARN if relaxation == "RandomCell" else None
+    return NOTHING_TO_LEARN if relaxation in NEVER_LEARNED else None
 
 
 def outcome(relaxation, strategy, penalty, schedule):
