@@ -2,19 +2,25 @@
 
 import json
 import math
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from lnas.callbacks import architecture_pictures, derive_genotype, genotype_trail
+from lnas.errors import Interrupted
 from lnas.loggers import read_rows
 from lnas.runs.training import evaluate, prepare, search, settings_of
 from lnas.schedules import Cosine, Exponential, Linear
+from lnas.search import SearchModule
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 EVERY = sorted(CONFIGS.glob("*/*.yaml"))
+SEARCHES = sorted(CONFIGS.glob("search/*.yaml"))
 FAKE = [
     "--data=lnas.data.FakeImages", "--data.batch_size=8", "--data.images=176", "--data.held_out=16",
     "--data.architecture_fraction=0.5", "--trainer.max_epochs=2", "--trainer.limit_train_batches=2",
@@ -77,14 +83,17 @@ def test_a_config_says_what_it_is_in_at_most_40_lines(path):
     assert max(map(len, lines)) <= 110
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("search/*.yaml")), ids=ids)
-def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path, monkeypatch):
-    if path.stem != "darts":  # the pictures of one search will do: they take longer than it
-        monkeypatch.setattr(architecture_pictures, "draw_gates", lambda *things: None)
-        monkeypatch.setattr(architecture_pictures, "draw_glance", lambda *things: None)
-        for home in (derive_genotype, genotype_trail):
-            monkeypatch.setattr(home, "draw_genotype", lambda *things: None)
-            monkeypatch.setattr(home, "log_picture", lambda *things: None)
+def draw_nothing(monkeypatch):
+    """Leave out the pictures, which take longer than so small a search."""
+    monkeypatch.setattr(architecture_pictures, "draw_gates", lambda *things: None)
+    monkeypatch.setattr(architecture_pictures, "draw_glance", lambda *things: None)
+    for home in (derive_genotype, genotype_trail):
+        monkeypatch.setattr(home, "draw_genotype", lambda *things: None)
+        monkeypatch.setattr(home, "log_picture", lambda *things: None)
+
+
+def small_search(path, folder):
+    """Return the options of a search that shows in two epochs what its config does."""
     # An architecture step, or one right answer, must fall into two epochs of two batches.
     rare = path.stem in ("darts_cs10", "uniform_strength_nasbench201")
     often = ["--trainer.limit_train_batches=10"] if rare else []
@@ -95,21 +104,55 @@ def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path, m
     text = path.read_text()
     if "DartsSpace" in text and re.search("OperationStrength|callbacks.Project", text):
         options.append("--model.space.init_args.nodes=2")  # each edge costs many passes
-    options.append("--trainer.log_every_n_steps=1")
-    short = tmp_path / path.name  # two epochs are too few to wait in
+    short = folder / path.name  # two epochs are too few to wait in
     short.write_text(
         re.sub(
             r"(callbacks.(Warmup\n\s*init_args: {epochs|Project\n\s*init_args: {start)): \d+",
             r"\1: 0",
-            path.read_text(),
+            text,
         )
     )
-    folder = search(["--config", str(short), *options, f"--run.folder={tmp_path / 'run'}"])
+    return ["--config", str(short), *options, "--trainer.log_every_n_steps=1"]
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=ids)
+def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path, monkeypatch):
+    if path.stem != "darts":  # the pictures of one search will do
+        draw_nothing(monkeypatch)
+    folder = search([*small_search(path, tmp_path), f"--run.folder={tmp_path / 'run'}"])
     assert (folder / "genotype.json").is_file()
     check_signals(path, folder)
     results = json.loads((folder / "run_card.json").read_text())["results"]
     for name in ("supernet", "child", "recalibrated"):
         assert math.isfinite(results[f"search/final_{name}_loss"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SEARCHES, ids=ids)
+def test_a_search_config_resumes_in_mid_epoch_bit_for_bit(path, tmp_path, monkeypatch):
+    draw_nothing(monkeypatch)
+    step = SearchModule.training_step
+    options = small_search(path, tmp_path)
+    whole = search([*options, f"--run.folder={tmp_path / 'whole'}"])
+
+    def interrupted(module, *batch):
+        step(module, *batch)
+        if module.steps == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SearchModule, "training_step", interrupted)
+        with pytest.raises(Interrupted):
+            search([*options, f"--run.folder={tmp_path / 'parts'}"])
+    parts = search([f"--resume={tmp_path / 'parts'}"])
+    assert read_rows(whole / "metrics.csv") == read_rows(parts / "metrics.csv")
+    assert (whole / "genotype.json").read_text() == (parts / "genotype.json").read_text()
+    states = [
+        torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for folder in (whole, parts)
+    ]
+    assert states[0].keys() == states[1].keys()
+    assert [name for name in states[0] if not torch.equal(states[0][name], states[1][name])] == []
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("evaluation/*.yaml")), ids=ids)

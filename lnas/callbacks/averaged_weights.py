@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lnas.errors import InputError
 from lnas.loggers import log_row
+from lnas.search.trainer import data_of
 
 
 @final
@@ -50,7 +51,7 @@ class AveragedWeights(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse a training that validates nothing."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         if stage == "fit" and data is not None and isinstance(data.val_dataloader(), list):
             raise InputError(
                 "AveragedWeights waits for held-out losses and nothing is held out; hold data out, "

@@ -38,6 +38,7 @@ from lnas.search.checks import held_out_loader
 from lnas.search.gradients import average, spans_ranks
 from lnas.search.measuring import measure
 from lnas.search.streams import to_device
+from lnas.search.trainer import callbacks_of, data_of
 
 AVERAGES = ("running_mean", "running_var")
 TITLES = {
@@ -97,7 +98,7 @@ class ChildValidation(Callback):
             Console().print(_table(found))
 
     def _derivation(self, trainer: Trainer) -> DeriveGenotype:
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks = callbacks_of(trainer)
         before = callbacks[: callbacks.index(self)]
         found = [one for one in before if isinstance(one, DeriveGenotype)]
         if not found:
@@ -142,7 +143,7 @@ class ChildValidation(Callback):
 
     def _calibration(self, trainer: Trainer, module: SearchModule) -> Iterator[Any]:
         """Iterate over this rank's share of the weights stream as it is without augmentation."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         # Data that is never augmented needs no second loader.
         loader = getattr(data, "calibration_loader", data.train_dataloader)()
         limit = self.calibration_batches or limited(len(loader), trainer.limit_train_batches)

@@ -13,6 +13,7 @@ from lightning.pytorch import LightningModule, Trainer
 from rich.console import Console
 
 from lnas.search import SearchCallback, SearchModule
+from lnas.search.trainer import callbacks_of
 
 
 class EarlyStop(SearchCallback):
@@ -57,6 +58,5 @@ class EarlyStop(SearchCallback):
 
 def reason_of(trainer: Trainer) -> str | None:
     """Return why the search was stopped early; None if it was not."""
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    reasons = [part.reason for part in callbacks if isinstance(part, EarlyStop)]
+    reasons = [part.reason for part in callbacks_of(trainer) if isinstance(part, EarlyStop)]
     return next((reason for reason in reasons if reason is not None), None)

@@ -18,6 +18,7 @@ from lnas.callbacks.early_stop import EarlyStop
 from lnas.callbacks.hessian_eigenvalue import HessianEigenvalue
 from lnas.errors import InputError
 from lnas.search import SearchModule
+from lnas.search.trainer import callbacks_of
 
 
 @final
@@ -51,7 +52,7 @@ class EigenvalueStop(EarlyStop):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find who measures."""
-        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks = callbacks_of(trainer)
         before = callbacks[: callbacks.index(self)]
         self._measured = next((p for p in before if isinstance(p, HessianEigenvalue)), None)
         if self._measured is None:

@@ -18,6 +18,7 @@ from lnas.errors import InputError, Interrupted, NonFiniteError
 from lnas.files import write_text
 from lnas.genotype import Genotype
 from lnas.loggers import MetricsCsv, WandbRun, read_rows
+from lnas.search.trainer import data_of
 from lnas.tasks import Task
 
 PACKAGES = ("lnas", "torch", "lightning", "torchvision", "torchmetrics", "wandb", "numpy")
@@ -98,7 +99,7 @@ class RunCard(Callback):
             "status": status,
             "versions": versions(),
             "seed": getattr(trainer.lightning_module, "seed", None),
-            "split_hash": getattr(trainer.datamodule, "split_hash", None),  # type: ignore[attr-defined]
+            "split_hash": getattr(data_of(trainer), "split_hash", None),
             "devices": trainer.world_size,
             "wall_time_seconds": round(self._seconds(), 1),
             "genotype_hash": _genotype_hash(trainer, folder),

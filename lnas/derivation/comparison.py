@@ -65,9 +65,10 @@ def compare(
         measure: Name of the measure, "loss" or one of the task's.
         batches: How many held-out batches at most; None: all.
     """
+    assert context.batches is not None
     assert context.measures is not None
     rows, weights = [], []
-    for batch in islice(context.batches(), batches):  # type: ignore[misc]
+    for batch in islice(context.batches(), batches):
         found = context.measures(samples, batch)
         rows.append(torch.stack([one[measure] for one in found]).double())
         weights.append(found[0]["examples"])

@@ -25,6 +25,7 @@ from lnas.runs.criteria import NamedCriterion
 from lnas.search import SearchModule
 from lnas.search.measuring import measure
 from lnas.search.shuffling import draw_pairs, measure_shuffled
+from lnas.search.trainer import data_of
 from lnas.visualize import draw_genotype
 from lnas.visualize.strength import draw_strengths
 
@@ -124,7 +125,7 @@ class SideBySide(Callback):
         like = next(module.supernet.parameters())
         child = GateSample.child({n: t.to(like) for n, t in space.one_hot(genotype).items()})
         measures = measure(module, repeat(child), self.batches)
-        data: Any = module.trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(module.trainer)
         network = build(genotype, **data.examples.network_options())
         weights = dict(network.named_parameters()).items()
         first = self.derived[0].genotype if self.derived else genotype

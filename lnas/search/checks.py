@@ -10,8 +10,10 @@ from torch.optim import Optimizer
 from lnas.derivation import magnitudes
 from lnas.errors import InputError
 from lnas.networks import build_small
+from lnas.search.asking import asked
 from lnas.search.callback import SearchCallback
 from lnas.search.streams import ArchitectureStream
+from lnas.search.trainer import data_of
 from lnas.tasks import Batch, Examples
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ def architecture_stream(module: "SearchModule") -> ArchitectureStream | None:
     """
     if not module.strategy.reads_architecture_stream:
         return None
-    datamodule = getattr(module.trainer, "datamodule", None)
+    datamodule = data_of(module.trainer)
     if datamodule is None or not hasattr(datamodule, "architecture_loader"):
         found = "no data module" if datamodule is None else type(datamodule).__name__
         raise InputError(
@@ -157,7 +159,7 @@ def check_learning(module: "SearchModule") -> None:
                 "nothing to learn; use WeightsOnly."
             )
         return
-    for part in module.search_callbacks():
+    for part in asked(module):
         if type(part).should_step_architecture is not SearchCallback.should_step_architecture or (
             type(part).architecture_loss is not SearchCallback.architecture_loss
         ):
@@ -173,7 +175,7 @@ def held_out_loader(module: "SearchModule") -> Iterable[Batch]:
     Raises:
         InputError: The data module has none.
     """
-    datamodule = getattr(module.trainer, "datamodule", None)
+    datamodule = data_of(module.trainer)
     for name in ("held_out_loader", "val_dataloader"):
         if hasattr(datamodule, name):
             loader: Iterable[Batch] = getattr(datamodule, name)()
@@ -192,7 +194,7 @@ def check_derivation(module: "SearchModule") -> None:
     """
     genotype = module.space.derive(magnitudes(module.architecture))
     module.space.validate(genotype)
-    examples = getattr(getattr(module.trainer, "datamodule", None), "examples", None)
+    examples = getattr(data_of(module.trainer), "examples", None)
     if not isinstance(examples, Examples):
         return
     batch = examples.batch(2, next(module.supernet.parameters()))

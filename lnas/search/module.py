@@ -13,23 +13,21 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.core.optimizer import do_nothing_closure
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
 
-from lnas.errors import refused_values
 from lnas.operations.normalization import Statistics, statistics
 from lnas.relaxations import Draw, GateSample, Relaxation, Softmax
-from lnas.schedules import Cosine, Schedule
+from lnas.schedules import Schedule
 from lnas.search import checks, state
-from lnas.search.callback import SearchCallback
-from lnas.search.rates import scaled
+from lnas.search.asking import asked, gates_of, moves_architecture
+from lnas.search.optimizers import make_optimizers, scaled, set_rates, take_step
 from lnas.search.records import Records
 from lnas.search.step import SearchStep
 from lnas.search.strategies import FirstOrder, SearchStrategy
 from lnas.search.streams import ArchitectureStream, to_device
-from lnas.search.watching import watched
 from lnas.seeds import derive_seed
 from lnas.spaces import SearchSpace
 from lnas.supernet import Architecture, ConvolutionalSupernet, Supernet
@@ -133,16 +131,7 @@ class SearchModule(LightningModule):
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Make the optimizers of the weights and of the architecture, in this order."""
-        weights, architecture = self.optimizer_factories
-        with refused_values("weight_optimizer"):
-            optimizers = [weights(self.supernet.parameters())]
-        with refused_values("architecture_optimizer"):
-            optimizers.append(architecture(self.architecture.parameters()))
-        checks.check_optimizers(self, optimizers)
-        if self.schedules[0] is None:
-            rate = optimizers[0].param_groups[0]["lr"]
-            self.schedules[0] = Cosine(rate, rate / 25)
-        return optimizers
+        return make_optimizers(self)
 
     def on_fit_start(self) -> None:
         """Bring the measures to the device."""
@@ -154,11 +143,7 @@ class SearchModule(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Set the learning rates of the epoch."""
-        progress = self.current_epoch / checks.epochs(self)
-        for optimizer, schedule in zip(self.trainer.optimizers, self.schedules, strict=True):
-            if schedule is not None:
-                for group in optimizer.param_groups:
-                    group["lr"] = schedule(progress)
+        set_rates(self, self.current_epoch / checks.epochs(self))
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """Ask the callbacks whether the architecture moves, then let the strategy act."""
@@ -166,8 +151,7 @@ class SearchModule(LightningModule):
         progress = (self.current_epoch + batch_index / batches) / checks.epochs(self)
         self.step = step = SearchStep(self.current_epoch, batch_index, progress)
         step.states = dict(self.states)
-        votes = [part.should_step_architecture(self, step) for part in self.search_callbacks()]
-        step.architecture_stepped = all(votes)
+        step.architecture_stepped = moves_architecture(self, step)
         with scaled(self.trainer.optimizers[0], self.task.learning_rate_factor(batch)):
             self.strategy.step(self, batch, step)
         self.steps += 1
@@ -252,9 +236,11 @@ class SearchModule(LightningModule):
         self.supernet.set_draw(*parts, dropout=role != "held_out")
 
         def network(inputs: Any, state: State) -> Output:
-            if weights is None:
-                return self.supernet(inputs, sample, state)  # type: ignore[no-any-return]
-            return functional_call(self.supernet, weights, (inputs, sample, state))  # type: ignore[no-any-return]
+            given = inputs, sample, state
+            # Without weights of its own a functional call would only walk through all modules.
+            net = self.supernet
+            found: Output = net(*given) if weights is None else functional_call(net, weights, given)
+            return found
 
         with statistics(self.supernet, statistics_mode):
             return self.task.loss(network, batch, state, role)
@@ -267,12 +253,7 @@ class SearchModule(LightningModule):
         weights: dict[str, Tensor] | None = None,
     ) -> Tensor:
         """Run the pass that `step` names, keep its state and count it in the epoch's measures."""
-        assert step.sample is not None
-        sample, step.gate_gradients = step.sample, {}
-        if any(part.watches_gates(self, step) for part in self.search_callbacks()):
-            cells = Counter(self.supernet.cell_types_of_cells)
-            sample = watched(sample, cells, step.gate_gradients)
-        before = step.states.get(step.stream)
+        sample, before = gates_of(self, step), step.states.get(step.stream)
         step.loss, output, after = self.run(
             batch, step.role, sample, statistics_mode, weights, before
         )
@@ -283,44 +264,26 @@ class SearchModule(LightningModule):
         self.records.count(self, step.stream, step.loss, output, batch)
         return step.loss
 
-    def penalty(self, step: SearchStep) -> Tensor | float:
-        """Return the sum of what the callbacks add to the loss of the architecture, and note it."""
-        for part in self.search_callbacks():
-            term = part.architecture_loss(self, step)
-            if term is not None:
-                step.terms[part.term] = step.terms.get(part.term, 0.0) + term
-        self.records.note(step.terms)
-        return sum(step.terms.values())
-
     def step_weights(self) -> None:
         """Step the weights' optimizer; on the way, callbacks see the gradient and it is clipped."""
-        self._step_optimizer(0, counted=True)
+        take_step(self._optimizer(0))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Show the weights' gradient and clip it: here it is unscaled under 16-mixed as well."""
         if optimizer is not self.trainer.optimizers[0]:
             return
-        for part in self.search_callbacks():
+        for part in asked(self):
             part.on_weight_gradients(self, self.step)
         if self.gradient_clip:
             nn.utils.clip_grad_norm_(self.weight_parameters(), self.gradient_clip)
 
     def step_architecture(self) -> None:
         """Step the architecture's optimizer and tell the callbacks."""
-        # trainer.global_step counts the steps of every optimizer; without these it counts weight
-        # steps, so that max_steps and every_n_train_steps mean batches.
-        self._step_optimizer(1, counted=False)
+        take_step(self._optimizer(1), counted=False)
         self.architecture.hold()
         self.architecture_steps += 1
-        for part in self.search_callbacks():
+        for part in asked(self):
             part.on_architecture_step(self, self.step)
-
-    # What callbacks use --------------------------------------------------------------------------
-
-    def search_callbacks(self) -> list[SearchCallback]:
-        """Return the trainer's callbacks that answer questions, in its order."""
-        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
-        return [part for part in callbacks if isinstance(part, SearchCallback)]
 
     def held_out_batches(self) -> Iterator[Batch]:
         """Iterate over this rank's share of the held-out stream, on the device.
@@ -331,12 +294,7 @@ class SearchModule(LightningModule):
         for batch in checks.held_out_loader(self):
             yield to_device(self, batch)
 
-    def _step_optimizer(self, index: int, counted: bool) -> None:
+    def _optimizer(self, index: int) -> LightningOptimizer:
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
-        optimizer = optimizers[index]
-        if not counted:
-            optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        torch.clear_autocast_cache()  # else a second forward would see the weights before the step
+        return optimizers[index]

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from lnas.loggers import log_row
+from lnas.search.asking import asked
 from lnas.search.gradients import average
+from lnas.search.trainer import log_interval_of
 from lnas.tasks import Batch, Output, Task
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Records:
 
     def due(self, module: "SearchModule", ahead: int = 0) -> bool:
         """Whether a batch row belongs behind the weight step that is `ahead` steps away."""
-        every: int = module.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        every = log_interval_of(module.trainer)
         return every > 0 and (module.steps + ahead) % every == 0
 
     def count(
@@ -128,7 +130,7 @@ def _rates(module: "SearchModule") -> dict[str, float]:
 
 def _signals(module: "SearchModule") -> dict[str, float]:
     found: dict[str, float] = {}
-    for part in module.search_callbacks():
+    for part in asked(module):
         found |= {f"search/{name}": value for name, value in part.signals().items()}
     return found
 

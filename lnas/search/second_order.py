@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from lnas.errors import InputError
+from lnas.search.asking import penalty
 from lnas.search.gradients import gradients
 from lnas.search.step import SearchStep
 from lnas.search.strategies import SearchStrategy, weight_step
@@ -92,7 +93,7 @@ class SecondOrder(SearchStrategy):
         step.sample = module.sample("architecture")
         loss = module.loss(module.architecture_batch(), step, weights=virtual)
         wanted = [*parameters, *virtual.values()]
-        found = filled(gradients(module, loss + module.penalty(step), wanted), wanted)
+        found = filled(gradients(module, loss + penalty(module, step), wanted), wanted)
         direct, vector = found[: len(parameters)], found[len(parameters) :]
         clip(vector, limit)
         v = dict(zip(weights, vector, strict=True))

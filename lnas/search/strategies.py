@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, final, get_args
 import torch
 
 from lnas.errors import InputError
+from lnas.search.asking import penalty
 from lnas.search.gradients import frozen, propagate
 from lnas.search.step import SearchStep
 from lnas.tasks import Batch
@@ -93,7 +94,7 @@ class Joint(SearchStrategy):
             return
         step.role = "joint"
         step.sample = module.sample("joint")
-        loss = module.loss(batch, step, "update") + module.penalty(step)
+        loss = module.loss(batch, step, "update") + penalty(module, step)
         propagate(module, loss, [*module.weight_parameters(), *module.architecture_parameters()])
         module.step_weights()
         module.step_architecture()
@@ -129,6 +130,6 @@ def architecture_step(module: "SearchModule", step: SearchStep) -> None:
     batch = module.architecture_batch()
     with frozen(module.weight_parameters()):
         step.sample = module.sample("architecture")
-        loss = module.loss(batch, step) + module.penalty(step)
+        loss = module.loss(batch, step) + penalty(module, step)
         propagate(module, loss, module.architecture_parameters())
     module.step_architecture()

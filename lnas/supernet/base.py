@@ -183,7 +183,8 @@ class Supernet(nn.Module, ABC):
         """Return what the stem makes of the batch."""
         prepared, stem = self._prepare(images), self.get_submodule("stem")
         if self._recall is None:
-            return stem(prepared)  # type: ignore[no-any-return]
+            first: Tensor = stem(prepared)
+            return first
         return self._recall.stem(images, lambda: stem(prepared))
 
     def _through(
@@ -191,7 +192,8 @@ class Supernet(nn.Module, ABC):
     ) -> Tensor:
         """Return the output of the searched cell at a place, made of what it reads."""
         if self._recall is None or gates.factors is not None:
-            return cell(*given, gates, self.path)  # type: ignore[no-any-return]
+            output: Tensor = cell(*given, gates, self.path)
+            return output
         return self._recall.cell(index, cast(SearchedCell, cell), given, gates, self.path)
 
     @property

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 
 from lnas.callbacks import EarlyFix
 from lnas.callbacks.early_fix import fix_decided
@@ -75,27 +74,9 @@ def test_edges_are_fixed_when_an_epoch_begins_and_stay_so(tmp_path):
     assert sorted(set(logged)) == sorted(set(map(float, counts)))
 
 
-class Save(Checkpoint):
-    """Saves once, behind a batch or an epoch."""
-
-    def __init__(self, path, steps, moment):
-        self.path, self.steps, self.moment = path, steps, moment
-
-    def _save(self, trainer, module, moment):
-        if (module.steps, moment) == (self.steps, self.moment):
-            trainer.save_checkpoint(self.path)
-            self.rows = len(trainer.logger.rows)
-
-    def on_train_batch_end(self, trainer, module, *_):
-        self._save(trainer, module, "batch")
-
-    def on_train_epoch_end(self, trainer, module):
-        self._save(trainer, module, "epoch")
-
-
 @pytest.mark.parametrize(("steps", "moment"), [(4, "epoch"), (6, "batch")])
 def test_a_search_that_fixes_edges_resumes_bit_for_bit(tmp_path, steps, moment):
-    save, found = Save(tmp_path / "a.ckpt", steps, moment), []
+    save, found = tiny.Save(tmp_path / "a.ckpt", steps, moment), []
     for start in (None, tmp_path / "a.ckpt"):
         module = dsnas_search()
         callbacks = [EarlyFix(0.1), *([] if start else [save])]

@@ -9,7 +9,6 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 
 from lnas.callbacks import DeriveGenotype, Project, derive_genotype
 from lnas.callbacks import project as project_file
@@ -140,21 +139,10 @@ def test_nodes_of_darts_end_with_two_edges(tmp_path, learned):
         assert [len(node) for node in derive.genotype.cells[kind]] == [2, 2, 2]
 
 
-class Save(Checkpoint):
-    """Saves once, behind a batch."""
-
-    def __init__(self, path, steps):
-        self.path, self.steps = path, steps
-
-    def on_train_batch_end(self, trainer, module, *_):
-        if module.steps == self.steps:
-            trainer.save_checkpoint(self.path)
-            self.rows = len(trainer.logger.rows)
-
-
 @pytest.mark.parametrize("steps", [2, 3, 5])  # before, at the end of, and behind a projection
 def test_a_projecting_search_resumes_bit_for_bit(tmp_path, steps):
-    tiny, save, found = tiny_search(), Save(tmp_path / "a.ckpt", steps), []
+    tiny, found = tiny_search(), []
+    save = tiny.Save(tmp_path / "a.ckpt", steps)
     for start in (None, save.path):
         module, part = tiny.module(), Project(1, 1, OperationStrength(edge_order="random"))
         trainer = tiny.trainer(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 
 from lnas.callbacks import (
     CollapseWarning,
@@ -105,20 +104,9 @@ def test_closed_operations_stay_closed_and_never_run(tmp_path, strategy, path):
     assert rows[-1]["search/open_operations"] == 24 - counts[-1]
 
 
-class Save(Checkpoint):
-    """Saves once, in mid-epoch."""
-
-    def __init__(self, path, steps):
-        self.path, self.steps = path, steps
-
-    def on_train_batch_end(self, trainer, module, *_):
-        if module.steps == self.steps:
-            trainer.save_checkpoint(self.path)
-            self.rows = len(trainer.logger.rows)
-
-
 def test_a_pruned_search_resumes_bit_for_bit(tmp_path):
-    tiny, save, found = tiny_search(), Save(tmp_path / "a.ckpt", 3), []
+    tiny, found = tiny_search(), []
+    save = tiny.Save(tmp_path / "a.ckpt", 3)
     for start in (None, tmp_path / "a.ckpt"):
         module = pruning_search()
         callbacks = [PruneClosed(), Lift(), *([] if start else [save])]

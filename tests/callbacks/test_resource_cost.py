@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 from torch.distributions import RelaxedOneHotCategorical
 from torch.nn import functional
 
@@ -234,25 +233,13 @@ def test_a_strong_weight_makes_the_network_cheaper(tmp_path, estimator):
     assert costs[1] < 0.8 * costs[0]
 
 
-class Save(Checkpoint):
-    """Saves once, in the midst of the second epoch."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def on_train_batch_end(self, trainer, module, *_):
-        if self.path and module.steps == 6:
-            trainer.save_checkpoint(self.path)
-            self.rows = len(trainer.logger.rows)
-
-
 def test_a_search_with_policy_gradient_resumes_bit_for_bit(tmp_path):
     def part():
         return ResourceCost(weight=10.0, estimator="policy_gradient")
 
-    save = Save(tmp_path / "a.ckpt")
+    save = TinySearch.Save(tmp_path / "a.ckpt", 6)
     module, rows = search(tmp_path, part(), [save])
-    resumed, again = search(tmp_path, part(), [Save("")], save.path)
+    resumed, again = search(tmp_path, part(), [TinySearch.Save(None, 6)], save.path)
     for name, value in module.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
     assert rows[save.rows :] == again

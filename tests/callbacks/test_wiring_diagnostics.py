@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins import MixedPrecision
 
 from lnas.callbacks import WiringDiagnostics
@@ -140,20 +139,8 @@ def test_gates_are_watched_in_every_nth_batch_only(tmp_path):
     assert passes == [2, 1]
 
 
-class Save(Checkpoint):
-    """Saves once, in mid-epoch."""
-
-    def __init__(self, path, steps):
-        self.path, self.steps = path, steps
-
-    def on_train_batch_end(self, trainer, module, *_):
-        if module.steps == self.steps:
-            trainer.save_checkpoint(self.path)
-            self.rows = len(trainer.logger.rows)
-
-
 def test_a_resumed_search_writes_the_same_records(tmp_path):
-    save, found = Save(tmp_path / "a.ckpt", 6), []
+    save, found = tiny.Save(tmp_path / "a.ckpt", 6), []
     for start in (None, tmp_path / "a.ckpt"):
         module = tiny.module()
         parts = [WiringDiagnostics(every=1), *([] if start else [save])]

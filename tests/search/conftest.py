@@ -34,8 +34,32 @@ class Rows(Logger):
         self.rows.append(dict(metrics))
 
 
+class Save(Checkpoint):
+    """Saves once, after so many weight steps, at a moment; never without a path."""
+
+    def __init__(self, path, steps, moment="batch"):
+        self.path, self.steps, self.moment = path, steps, moment
+        self.rows = 0  # how many were logged before
+
+    def _save(self, trainer, module, moment):
+        if self.path and (module.steps, moment) == (self.steps, self.moment):
+            trainer.save_checkpoint(self.path)
+            self.rows = len(trainer.logger.rows)
+
+    def on_train_batch_end(self, trainer, module, *_):
+        self._save(trainer, module, "batch")
+
+    def on_validation_end(self, trainer, module):
+        self._save(trainer, module, "validation")
+
+    def on_train_epoch_end(self, trainer, module):
+        self._save(trainer, module, "epoch")
+
+
 class TinySearch:
     """What the tests make searches from."""
+
+    Save = Save
 
     @staticmethod
     def module(kind=SearchModule, **options):

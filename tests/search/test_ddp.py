@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 
 from lnas.callbacks import HessianEigenvalue
 from lnas.errors import NonFiniteError
@@ -122,22 +121,10 @@ def test_two_ranks_leave_out_the_same_operations_and_search_as_one(run_two_ranks
             assert torch.equal(first[name][key], second[name][key]), (name, key)
 
 
-class Save(Checkpoint):
-    """Saves once, in mid-epoch."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def on_train_batch_end(self, trainer, module, *_):
-        if module.steps == 5 and self.path:
-            trainer.save_checkpoint(self.path)
-            self.rows = len(trainer.logger.rows)
-
-
 def stop_and_resume(folder):
     tiny, found = tiny_search(), []
     for path, start in ((folder / "a.ckpt", None), (None, folder / "a.ckpt")):
-        save, module = Save(path), tiny.module()
+        save, module = tiny.Save(path, 5), tiny.module()
         trainer = tiny.trainer(folder, [save, Pull()], devices=2, strategy="ddp")
         trainer.fit(module, datamodule=tiny.data(), ckpt_path=start, weights_only=True)
         rows = trainer.logger.rows[save.rows if path else 0 :]

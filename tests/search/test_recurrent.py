@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 from torch.nn import functional
 
 from lnas.search import FirstOrder, Joint, SearchCallback, SearchModule, SecondOrder
@@ -99,20 +98,8 @@ def test_rows_have_perplexities_of_all_streams(tiny, tmp_path):
         assert row["search/held_out_perplexity"] == pytest.approx(exact, rel=1e-5)
 
 
-class Save(Checkpoint):
-    """Saves once, in mid-epoch."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def on_train_batch_end(self, trainer, module, *_):
-        if module.steps == 8 and self.path:
-            trainer.save_checkpoint(self.path)
-            self.rows = len(trainer.logger.rows)
-
-
 def fit(tiny, folder, method, dropouts, path=None, resume=None, **options):
-    save = Save(path)
+    save = tiny.Save(path, 8)
     module = recurrent.module(dropouts=dropouts, strategy=STRATEGIES[method]())
     trainer = tiny.trainer(folder, [save, EverySecond()], **options)
     trainer.fit(module, datamodule=recurrent.data(), ckpt_path=resume, weights_only=True)

@@ -3,34 +3,12 @@
 import pytest
 import torch
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.callbacks import Checkpoint
 
 from lnas.data import FakeImages
 from lnas.errors import InputError
 from lnas.relaxations import HardConcrete, OneHot, Proximal, RandomCell, Softmax
 from lnas.search import FirstOrder, Joint, SearchCallback, SecondOrder, WeightsOnly
 from lnas.spaces import NasBench201Space
-
-
-class Save(Checkpoint):
-    """Saves once, after so many steps, at a moment."""
-
-    def __init__(self, path, steps, moment):
-        self.path, self.steps, self.moment = path, steps, moment
-
-    def _save(self, trainer, module, moment):
-        if (module.steps, moment) == (self.steps, self.moment):
-            trainer.save_checkpoint(self.path)
-            self.rows = len(trainer.logger.rows)
-
-    def on_train_batch_end(self, trainer, module, *_):
-        self._save(trainer, module, "batch")
-
-    def on_validation_end(self, trainer, module):
-        self._save(trainer, module, "validation")
-
-    def on_train_epoch_end(self, trainer, module):
-        self._save(trainer, module, "epoch")
 
 
 class Term(SearchCallback):
@@ -72,9 +50,9 @@ def check_resume(tiny, folder, steps, moment, data, strategy, relaxation=Softmax
         trainer.fit(module, datamodule=data(), ckpt_path=ckpt_path, weights_only=True)
         return module, trainer
 
-    save = Save(folder / "a.ckpt", steps, moment)
+    save = tiny.Save(folder / "a.ckpt", steps, moment)
     module, trainer = fit([save])
-    resumed, again = fit([Save("", -1, "")], save.path)
+    resumed, again = fit([tiny.Save(None, -1)], save.path)
     one, other = everything(module, trainer), everything(resumed, again)
     assert one.keys() == other.keys()
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
@@ -119,7 +97,7 @@ def test_a_search_without_held_out_images_resumes(tiny, tmp_path, steps, moment,
 
 
 def saved(tiny, folder):
-    save = Save(folder / "a.ckpt", 2, "batch")
+    save = tiny.Save(folder / "a.ckpt", 2)
     tiny.fit(folder, [save])
     return save.path
 

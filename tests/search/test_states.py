@@ -1,7 +1,6 @@
 """The state of a recurrent network: one for each stream, moved on by real steps alone."""
 
 import pytest
-from lightning.pytorch.callbacks import Checkpoint
 
 from lnas.search import FirstOrder, Joint, SearchCallback, SecondOrder
 from lnas.tasks import ImageClassification
@@ -65,17 +64,8 @@ def test_validation_reads_its_batches_in_a_row_and_leaves_the_others_alone(tiny,
     assert module.states == {"weights": 8}
 
 
-class Save(Checkpoint):
-    def __init__(self, path):
-        self.path = path
-
-    def on_train_batch_end(self, trainer, module, *_):
-        if module.steps == 3:
-            trainer.save_checkpoint(self.path)
-
-
 def test_a_resumed_search_goes_on_with_its_states(tiny, tmp_path):
-    save = Save(tmp_path / "a.ckpt")
+    save = tiny.Save(tmp_path / "a.ckpt", 3)
     whole = tiny.fit(tmp_path, [save], task=Remember)
     resumed = tiny.fit(tmp_path, task=Remember, ckpt_path=save.path)
     tail = [entry for entry in resumed.task.passes if entry[0] != "held_out"]

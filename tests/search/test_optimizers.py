@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Callback
 
 from lnas.search import FirstOrder
-from lnas.search.rates import scaled
+from lnas.search.optimizers import scaled
 from lnas.tasks import ImageClassification
 
 
