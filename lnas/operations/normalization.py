@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -74,6 +75,20 @@ class BatchNorm2d(nn.BatchNorm2d):
             rate,
             self.eps,
         )
+
+    @torch.no_grad()
+    def move(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running averages, in mode `update`, by moments that were computed elsewhere.
+
+        Args:
+            mean: Mean of the batch, (C,).
+            variance: Its unbiased variance, (C,).
+        """
+        if self.mode != "update" or self.running_mean is None or self.running_var is None:
+            return
+        rate = self.next_rate()
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), rate)
 
     def next_rate(self) -> float:
         """Return the weight of the next batch in the running averages; see `plain_averages`."""

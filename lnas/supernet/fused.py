@@ -20,6 +20,7 @@ from lnas.operations.convolutional import DilatedConv, Pool, ReLUConv, Separable
 from lnas.operations.depthwise import depthwise, unphases
 from lnas.operations.reduction import FactorizedReduce
 from lnas.relaxations import CellGates
+from lnas.supernet.compiled import Compiled
 from lnas.supernet.partial import join
 from lnas.supernet.plan import Active, Term, plan_of
 from lnas.supernet.reference import empty, normalized
@@ -108,6 +109,7 @@ class _Run:
         self.edge_weights = None if gates.edges is None else gates.edges.to(kind).unbind()
         self.columns = matrix.shape[1]
         self.factors = gates.factors
+        self.compiled = Compiled(like, like.shape[1] // self.parts)
         self.nodes: defaultdict[int, _Node] = defaultdict(_Node)
         self.rest: Mapping[int, Tensor] = {}
 
@@ -147,9 +149,12 @@ class _Run:
         """Add what follows from one state to the nodes."""
         pools: defaultdict[tuple[str, int], list[Term]] = defaultdict(list)
         dense: defaultdict[int, list[Term]] = defaultdict(list)
+        compiled: defaultdict[int, list[Term]] = defaultdict(list)
         for term in terms:
             operation = self.operation(term)
-            if term.kind == "identity":
+            if self.compiled.knows(term.kind, operation):
+                compiled[term.row].append(term)
+            elif term.kind == "identity":
                 self.weigh(term, source.state)
             elif isinstance(operation, Pool) and term.kind == "pool":
                 pools[operation.kind, operation.stride].append(term)
@@ -168,6 +173,20 @@ class _Run:
             self.pools(source.pool(kind, stride), group)
         for group in dense.values():
             self.dense(source, group)
+        for group in compiled.values():
+            self.convolutions(source, group)
+
+    def convolutions(self, source: Source, group: list[Term]) -> None:
+        """Add the separable and dilated convolutions of one edge by compiled kernels."""
+        operations = [self.operation(term) for term in group]
+        factors = (
+            None
+            if self.factors is None
+            else [self.factors[term.row, term.column] for term in group]
+        )
+        gates = [self.scalar(term) for term in group]
+        result = self.compiled(source.state, operations, gates, factors)
+        self.nodes[group[0].target].plain.append(result)
 
     def go_around(self, number: int, source: Source, active: Active) -> None:
         """Add the channels of a state that pass around the operations of its edges."""

@@ -103,21 +103,14 @@ def normalize(
     return y
 
 
-@torch.no_grad()
 def _move(
     norms: list[BatchNorm2d], mean: Tensor, variance: Tensor, offsets: list[Tensor | None]
 ) -> None:
     stacked = len(mean) > norms[0].num_features
     for index, (norm, offset) in enumerate(zip(norms, offsets, strict=True)):
-        if norm.mode != "update" or norm.running_mean is None or norm.running_var is None:
-            continue
         own = slice(index * norm.num_features, (index + 1) * norm.num_features)
         new_mean, new_variance = (mean[own], variance[own]) if stacked else (mean, variance)
-        if offset is not None:
-            new_mean = new_mean + offset
-        rate = norm.next_rate()
-        norm.running_mean.lerp_(new_mean, rate)
-        norm.running_var.lerp_(new_variance, rate)
+        norm.move(new_mean if offset is None else new_mean + offset, new_variance)
 
 
 def _dense(x: Tensor) -> Tensor:

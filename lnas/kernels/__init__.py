@@ -1,0 +1,11 @@
+"""Compiled kernels for CPUs: what the operations of a searched edge share, done in one go.
+
+They are compiled once, on first use, with the machine's own C++ compiler, and kept in the user's
+cache. Without a compiler, or with the environment variable `LNAS_KERNELS=0`, the same numbers, up
+to rounding, come from torch's operators.
+"""
+
+from lnas.kernels.build import available, disabled
+from lnas.kernels.convolutions import Block, mixed_convolutions, supports
+
+__all__ = ["Block", "available", "disabled", "mixed_convolutions", "supports"]

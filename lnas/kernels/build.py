@@ -1,0 +1,104 @@
+"""Compiling and loading the kernels: once per machine, source and compiler.
+
+The library lies in a folder that only its user can write (`XDG_CACHE_HOME`, else `~/.cache`); its
+name holds a hash of all that it depends on, so that nothing stale is loaded.
+"""
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import torch
+
+SOURCE = Path(__file__).with_name("convolutions.cpp")
+SWITCH = "LNAS_KERNELS"
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp")
+
+_log = logging.getLogger(__name__)
+_off = 0
+
+
+def available() -> bool:
+    """Whether compiled kernels are there to be used; the first call may compile them."""
+    return not _off and os.environ.get(SWITCH, "1") != "0" and library() is not None
+
+
+@contextmanager
+def disabled() -> Iterator[None]:
+    """Compute with torch's operators within the block."""
+    global _off
+    _off += 1
+    try:
+        yield
+    finally:
+        _off -= 1
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """Return the loaded kernels, or None where they cannot be made."""
+    compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
+    if compiler is None or sys.platform != "linux":
+        _log.info("No C++ compiler for the compiled kernels; computing with torch's operators.")
+        return None
+    try:
+        return ctypes.CDLL(str(_built(compiler)))
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", None) or error
+        _log.info("The compiled kernels cannot be used (%s); computing with torch's.", reason)
+        return None
+
+
+def _built(compiler: str) -> Path:
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
+    runtime = _openmp()
+    depends = (SOURCE.read_bytes(), version.stdout, FLAGS, _processor(), runtime)
+    key = hashlib.sha256(repr(depends).encode()).hexdigest()[:16]
+    folder = _cache()
+    target = folder / f"kernels-{key}.so"
+    if target.exists():
+        return target
+    _log.info("Compiling the kernels for this machine, once: %s", target)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        # torch's own OpenMP runtime, so that there is one team of threads and not two.
+        made, linked = Path(scratch) / "kernels.o", Path(scratch) / "kernels.so"
+        end = ["-fopenmp"] if runtime is None else [runtime]
+        for command in (
+            [compiler, *FLAGS, "-c", str(SOURCE), "-o", str(made)],
+            [compiler, "-shared", str(made), "-o", str(linked), *end],
+        ):
+            subprocess.run(command, capture_output=True, text=True, check=True)
+        os.replace(linked, target)
+    return target
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "lnas"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o022:
+        raise OSError(f"others can write to {folder}")
+    return folder
+
+
+def _openmp() -> str | None:
+    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    return str(found[0]) if found else None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -1,0 +1,279 @@
+"""The separable and dilated convolutions of one edge as one autograd function.
+
+    edge(x) = sum_k gate[k] * operation_k(x),  operation_k = block(... block(x)),
+    block(x) = normalise(pointwise(depthwise(relu(x))))
+
+with the statistics of the batch and without scale and shift, as in the search networks of DARTS
+(Liu et al., ICLR 2019, arXiv:1806.09055). Forward, a block reads x and writes the pointwise result
+z; its normalisation and the ReLU behind it are done where z is read next. Backward, what is between
+is computed again in the cache. So an operation keeps one image per block, where a chain of torch's
+operators keeps five. Gates are factors of the last normalisation; a gradient is computed only where
+it is asked for.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from lnas.errors import InputError
+from lnas.kernels.build import library
+
+NO_SECOND_DERIVATIVE = (
+    "the fast path has no second derivatives; use the reference path (supernet.path = 'reference')"
+)
+
+
+_Form = tuple[float, int, int]
+"""A block's eps, stride and dilation."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """ReLU, depthwise and pointwise convolution, normalisation.
+
+    Args:
+        depthwise: Its kernels, (C, 1, k, k), k = 3 or 5.
+        pointwise: Its matrix, (C, C, 1, 1).
+        eps: Added to the variance.
+        stride: Of the depthwise convolution.
+        dilation: Of the depthwise convolution.
+    """
+
+    depthwise: Tensor
+    pointwise: Tensor
+    eps: float
+    stride: int = 1
+    dilation: int = 1
+
+
+def supports(like: Tensor, channels: int) -> bool:
+    """Whether the kernels can read images of so many channels, else like those of `like`."""
+    return (
+        like.device.type == "cpu"
+        and like.dtype in (torch.float32, torch.float64)
+        and channels * like.element_size() % 16 == 0
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def mixed_convolutions(
+    x: Tensor,
+    operations: Sequence[Sequence[Block]],
+    gates: Sequence[Tensor],
+    factors: Sequence[Tensor] | None = None,
+) -> tuple[Tensor, list[list[Tensor]]]:
+    """Return sum_k factors[k] * gates[k] * operations[k](x), and the moments of all blocks.
+
+    Args:
+        x: A state, (N, C, H, W), that the kernels support.
+        operations: The blocks of each operation.
+        gates: A scalar for each operation, ().
+        factors: For each operation a factor of each image, (N,); constants.
+
+    Returns:
+        The weighted sum, (N, C, H / stride, W / stride), and for each operation and each of its
+        blocks mean, 1 / standard deviation and biased variance of each channel, (3, C), float64.
+    """
+    forms = [[(b.eps, b.stride, b.dilation) for b in blocks] for blocks in operations]
+    weights = [w for blocks in operations for b in blocks for w in (b.depthwise, b.pointwise)]
+    stacked = None if factors is None else torch.stack([f.to(x.dtype) for f in factors])
+    moments: list[list[Tensor]] = []
+    output: Tensor = _Mixed.apply(x, torch.stack([*gates]), stacked, forms, moments, *weights)
+    return output, moments
+
+
+class _Call(ctypes.Structure):
+    """A block and all that it reads and writes; the same structure stands in convolutions.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("n", "h", "w", "c", "kernel", "dilation", "stride")),
+        *((name, ctypes.c_double) for name in ("eps", "gate")),
+        *((name, ctypes.c_void_p) for name in ("x", "before", "depthwise", "pointwise", "z")),
+        *((name, ctypes.c_void_p) for name in ("moments", "grad", "factors", "sums", "grad_x")),
+        ("add", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("in_sums", "grad_depthwise", "grad_pointwise")),
+    )
+
+
+@final
+class _Pass:
+    """One block in one pass: its tensors, and the call that hands them over."""
+
+    def __init__(
+        self, x: Tensor, before: Tensor | None, weights: tuple[Tensor, Tensor], form: _Form
+    ) -> None:
+        n, c, h, w = x.shape
+        eps, stride, dilation = form
+        self.x, self.before, self.weights = x, before, weights
+        self.call = _Call(n, h, w, c, weights[0].shape[-1], dilation, stride, eps, 1.0)
+        self.kept: dict[str, Tensor] = {}
+        self.give(x=x, before=before, depthwise=weights[0], pointwise=weights[1])
+
+    def give(self, **tensors: Tensor | None) -> None:
+        """Hand over tensors by name, and keep them alive; None leaves one out."""
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                self.kept[name] = tensor
+                setattr(self.call, name, tensor.data_ptr())
+
+    def output(self) -> Tensor:
+        """Return room for the pointwise result."""
+        n, c, h, w = self.x.shape
+        shape = (n, c, -(-h // self.call.stride), -(-w // self.call.stride))
+        return torch.empty(shape, dtype=self.x.dtype, memory_format=torch.channels_last)
+
+
+@final
+class _Mixed(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        gates: Tensor,
+        factors: Tensor | None,
+        forms: list[list[_Form]],
+        moments: list[list[Tensor]],
+        *weights: Tensor,
+    ) -> Tensor:
+        x, gates, run = _dense(x), gates.detach().contiguous(), _Library(x)
+        weights = tuple(weight.detach().contiguous() for weight in weights)
+        pairs = iter(zip(weights[::2], weights[1::2], strict=True))
+        matrices = [[next(pairs) for _ in blocks] for blocks in forms]
+        chains: list[list[Tensor]] = [[] for _ in forms]
+        moments.extend([] for _ in forms)
+        for depth in range(max(map(len, forms))):
+            passes = []
+            for k, blocks in enumerate(forms):
+                if depth >= len(blocks):
+                    continue
+                given = (chains[k][-1], moments[k][-1]) if depth else (x, None)
+                one = _Pass(*given, matrices[k][depth], blocks[depth])
+                chains[k].append(one.output())
+                moments[k].append(torch.empty(3, x.shape[1], dtype=torch.float64))
+                one.give(z=chains[k][-1], moments=moments[k][-1])
+                passes.append(one)
+            run.blocks("blocks_forward", passes)
+        ctx.forms, ctx.moments = forms, [list(own) for own in moments]
+        ctx.save_for_backward(x, gates, factors, *(z for chain in chains for z in chain), *weights)
+        last = [chain[-1] for chain in chains], [own[-1] for own in moments]
+        return run.mix(*last, gates, factors)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(NO_SECOND_DERIVATIVE)
+        grad, (x, gates, factors, *rest) = _dense(grads[0]), ctx.saved_tensors
+        forms, moments, run = ctx.forms, ctx.moments, _Library(x)
+        tensors, (needs_x, needs_gates, *_) = iter(rest), ctx.needs_input_grad
+        wanted = iter(ctx.needs_input_grad[5:])
+        chains = [[next(tensors) for _ in blocks] for blocks in forms]
+        matrices = [[(next(tensors), next(tensors)) for _ in blocks] for blocks in forms]
+        asked = [[any([next(wanted), next(wanted)]) for _ in blocks] for blocks in forms]
+        last = [chain[-1] for chain in chains], [own[-1] for own in moments]
+        sums = run.sums(grad, *last, factors)
+        grad_x = torch.empty_like(x) if needs_x else None
+        behind = [(grad, one) for one in sums]
+        of_weights: list[list[Tensor | None]] = [[] for _ in forms]
+        written = 0
+        for height in range(1, 1 + max(map(len, forms))):
+            passes = []
+            for k, blocks in enumerate(forms):
+                if height > len(blocks):
+                    continue
+                first, depth = height == len(blocks), len(blocks) - height
+                given = (x, None) if first else (chains[k][depth - 1], moments[k][depth - 1])
+                one = _Pass(*given, matrices[k][depth], blocks[depth])
+                one.give(z=chains[k][depth], moments=moments[k][depth])
+                one.give(grad=behind[k][0], sums=behind[k][1])
+                if height == 1:
+                    one.call.gate = float(gates[k])
+                    one.give(factors=None if factors is None else factors[k])
+                if first:
+                    one.give(grad_x=grad_x)
+                    one.call.add, written = written, 1
+                else:
+                    behind[k] = torch.empty_like(given[0]), torch.empty_like(sums[k])
+                    one.give(grad_x=behind[k][0], in_sums=behind[k][1])
+                found: tuple[Tensor | None, ...] = (None, None)
+                if asked[k][depth]:
+                    found = tuple(torch.empty_like(weight) for weight in matrices[k][depth])
+                    one.give(grad_depthwise=found[0], grad_pointwise=found[1])
+                of_weights[k][:0] = found
+                passes.append(one)
+            run.blocks("blocks_backward", passes)
+        of_gates = sums[:, 1].sum(-1).to(gates.dtype) if needs_gates else None
+        return (grad_x, of_gates, None, None, None, *(w for own in of_weights for w in own))
+
+
+class _Library:
+    """Calls of the library on images of one kind."""
+
+    def __init__(self, x: Tensor) -> None:
+        found = library()
+        if found is None:
+            raise InputError("There are no compiled kernels here; see lnas.kernels.available.")
+        self.library, self.kind = found, int(x.dtype == torch.float64)
+        self.threads = ctypes.c_int64(torch.get_num_threads())
+
+    def blocks(self, name: str, passes: list[_Pass]) -> None:
+        """Run blocks that do not need each other."""
+        calls = (_Call * len(passes))(*[one.call for one in passes])
+        count = ctypes.c_int64(len(passes))
+        getattr(self.library, name)(self.kind, calls, count, self.threads)
+
+    def mix(
+        self, images: list[Tensor], moments: list[Tensor], gates: Tensor, factors: Tensor | None
+    ) -> Tensor:
+        """Return the weighted sum of normalised images."""
+        output = torch.empty_like(images[0])
+        self.library.mix(
+            self.kind,
+            *_sizes(output),
+            ctypes.c_int64(len(images)),
+            _pointers(images),
+            _pointers(moments),
+            _pointer(gates),
+            _pointer(factors),
+            _pointer(output),
+            self.threads,
+        )
+        return output
+
+    def sums(
+        self, grad: Tensor, images: list[Tensor], moments: list[Tensor], factors: Tensor | None
+    ) -> Tensor:
+        """Return for each image the sums of grad and of grad * normalise(image), (K, 2, C)."""
+        result = torch.empty(len(images), 2, grad.shape[1], dtype=torch.float64)
+        self.library.mix_sums(
+            self.kind,
+            *_sizes(grad),
+            ctypes.c_int64(len(images)),
+            _pointer(grad),
+            _pointers(images),
+            _pointers(moments),
+            _pointer(factors),
+            _pointer(result),
+            self.threads,
+        )
+        return result
+
+
+def _dense(x: Tensor) -> Tensor:
+    return x.detach().contiguous(memory_format=torch.channels_last)
+
+
+def _sizes(x: Tensor) -> tuple[ctypes.c_int64, ctypes.c_int64, ctypes.c_int64]:
+    n, c, h, w = x.shape
+    return ctypes.c_int64(n), ctypes.c_int64(h * w), ctypes.c_int64(c)
+
+
+def _pointer(tensor: Tensor | None) -> ctypes.c_void_p | None:
+    return None if tensor is None else ctypes.c_void_p(tensor.data_ptr())
+
+
+def _pointers(tensors: Sequence[Tensor]) -> Any:
+    return (ctypes.c_void_p * len(tensors))(*[tensor.data_ptr() for tensor in tensors])

@@ -1,0 +1,79 @@
+"""Which convolutions of an edge the compiled kernels can do, and how they are handed to them."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+from lnas import kernels
+from lnas.operations import BatchNorm2d
+from lnas.operations.convolutional import DilatedConv, SeparableConv
+
+
+class Compiled:
+    """The compiled kernels, for states of one kind.
+
+    Args:
+        like: A state of the cell.
+        channels: How many of its channels the operations read.
+    """
+
+    def __init__(self, like: Tensor, channels: int) -> None:
+        self.there = kernels.supports(like, channels) and kernels.available()
+
+    def knows(self, kind: str, operation: nn.Module) -> bool:
+        """Whether an operation can be handed over.
+
+        Args:
+            kind: How the fused path computes it.
+            operation: Its module.
+        """
+        if not self.there or kind not in ("separable", "dilated"):
+            return False
+        assert isinstance(operation, SeparableConv | DilatedConv)
+        return operation.kernel in (3, 5) and all(
+            norm.mode != "running" and not norm.affine for norm in _norms(operation)
+        )
+
+    def __call__(
+        self,
+        x: Tensor,
+        operations: Sequence[nn.Module],
+        gates: Sequence[Tensor],
+        factors: Sequence[Tensor] | None,
+    ) -> Tensor:
+        """Return the weighted sum of operations of one edge, and move their running averages.
+
+        Args:
+            x: The state that the edge reads, (N, C, H, W).
+            operations: What `knows` accepted.
+            gates: A scalar for each.
+            factors: For each, factors of the images, (N,).
+        """
+        known = [cast(SeparableConv | DilatedConv, operation) for operation in operations]
+        blocks = [_blocks(operation) for operation in known]
+        output, moments = kernels.mixed_convolutions(x, blocks, gates, factors)
+        examples = output.numel() // output.shape[1]
+        for operation, found in zip(known, moments, strict=True):
+            for norm, (mean, _, variance) in zip(_norms(operation), found, strict=True):
+                norm.move(mean, variance * (examples / (examples - 1)))
+        return output
+
+
+def _norms(operation: SeparableConv | DilatedConv) -> list[BatchNorm2d]:
+    if isinstance(operation, DilatedConv):
+        return [operation.bn1]
+    return [operation.bn1, operation.bn2]
+
+
+def _blocks(operation: SeparableConv | DilatedConv) -> list[kernels.Block]:
+    first = kernels.Block(
+        operation.dw1.weight,
+        operation.pw1.weight,
+        operation.bn1.eps,
+        operation.stride,
+        2 if isinstance(operation, DilatedConv) else 1,
+    )
+    if isinstance(operation, DilatedConv):
+        return [first]
+    return [first, kernels.Block(operation.dw2.weight, operation.pw2.weight, operation.bn2.eps)]
