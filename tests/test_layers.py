@@ -8,12 +8,12 @@ import pytest
 ROOT = Path(__file__).parents[1] / "lnas"
 LAYERS = [
     {"errors", "collectives", "files", "fitting", "schedules", "seeds", "genotype"},
-    {"spaces", "operations", "relaxations", "data", "tasks", "loggers"},
+    {"spaces", "operations", "relaxations", "data", "tasks", "loggers", "kernels"},
     {"supernet", "networks", "costs", "visualize"},
     {"derivation", "search", "evaluation", "benchmarks"},
     {"callbacks"},
     {"runs"},
-    {"studies"},
+    {"studies", "speed"},
     {"cli"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
@@ -26,7 +26,7 @@ WITHIN = {
 }  # fmt: skip
 WITHOUT_LIGHTNING = {
     "genotype", "schedules", "spaces", "operations", "relaxations", "supernet", "networks", "costs",
-    "visualize", "derivation", "benchmarks",
+    "visualize", "derivation", "benchmarks", "kernels",
 }  # fmt: skip
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem[0] != "_")
 

@@ -19,6 +19,7 @@ usage: lnas COMMAND ...
   study     --config configs/study/quickstart.yaml   variants x seeds, put into one table
   derive    RUN --criterion NAME ...                 other cells from a finished search
   genotype  show|convert|diff FILE_OR_NAME           look at genotypes
+  speed     --config darts                           time the search step on this machine
 
 Configs are found by name or path and can be stacked; --print_config shows the result.
 `lnas COMMAND --help` shows a command's options, `lnas --version` the version.
@@ -57,12 +58,19 @@ def _genotype(arguments: Sequence[str]) -> int:
     return genotype_command(list(arguments))
 
 
+def _speed(arguments: Sequence[str]) -> int:
+    from lnas.speed import speed_command
+
+    return speed_command(arguments)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "search": _search,
     "evaluate": _evaluate,
     "study": _study,
     "derive": _derive,
     "genotype": _genotype,
+    "speed": _speed,
 }
 
 

@@ -6,6 +6,6 @@ to rounding, come from torch's operators.
 """
 
 from lnas.kernels.build import available, disabled
-from lnas.kernels.convolutions import Block, mixed_convolutions, supports
+from lnas.kernels.convolutions import Block, calls, mixed_convolutions, supports
 
-__all__ = ["Block", "available", "disabled", "mixed_convolutions", "supports"]
+__all__ = ["Block", "available", "calls", "disabled", "mixed_convolutions", "supports"]

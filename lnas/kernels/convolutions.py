@@ -145,15 +145,17 @@ class _Mixed(torch.autograd.Function):
         matrices = [[next(pairs) for _ in blocks] for blocks in forms]
         chains: list[list[Tensor]] = [[] for _ in forms]
         moments.extend([] for _ in forms)
+        count = sum(map(len, forms))
+        room = iter(torch.empty(count, 3, x.shape[1], dtype=torch.float64))
         for depth in range(max(map(len, forms))):
             passes = []
             for k, blocks in enumerate(forms):
                 if depth >= len(blocks):
                     continue
-                given = (chains[k][-1], moments[k][-1]) if depth else (x, None)
-                one = _Pass(*given, matrices[k][depth], blocks[depth])
+                given, before = (chains[k][-1], moments[k][-1]) if depth else (x, None)
+                one = _Pass(given, before, matrices[k][depth], blocks[depth])
                 chains[k].append(one.output())
-                moments[k].append(torch.empty(3, x.shape[1], dtype=torch.float64))
+                moments[k].append(next(room))
                 one.give(z=chains[k][-1], moments=moments[k][-1])
                 passes.append(one)
             run.blocks("blocks_forward", passes)
@@ -185,8 +187,10 @@ class _Mixed(torch.autograd.Function):
                 if height > len(blocks):
                     continue
                 first, depth = height == len(blocks), len(blocks) - height
-                given = (x, None) if first else (chains[k][depth - 1], moments[k][depth - 1])
-                one = _Pass(*given, matrices[k][depth], blocks[depth])
+                given, before = x, None
+                if not first:
+                    given, before = chains[k][depth - 1], moments[k][depth - 1]
+                one = _Pass(given, before, matrices[k][depth], blocks[depth])
                 one.give(z=chains[k][depth], moments=moments[k][depth])
                 one.give(grad=behind[k][0], sums=behind[k][1])
                 if height == 1:
@@ -196,7 +200,7 @@ class _Mixed(torch.autograd.Function):
                     one.give(grad_x=grad_x)
                     one.call.add, written = written, 1
                 else:
-                    behind[k] = torch.empty_like(given[0]), torch.empty_like(sums[k])
+                    behind[k] = torch.empty_like(given), torch.empty_like(sums[k])
                     one.give(grad_x=behind[k][0], in_sums=behind[k][1])
                 found: tuple[Tensor | None, ...] = (None, None)
                 if asked[k][depth]:
@@ -209,8 +213,15 @@ class _Mixed(torch.autograd.Function):
         return (grad_x, of_gates, None, None, None, *(w for own in of_weights for w in own))
 
 
+def calls() -> int:
+    """Return how often the library was called in this process."""
+    return _Library.calls
+
+
 class _Library:
     """Calls of the library on images of one kind."""
+
+    calls = 0
 
     def __init__(self, x: Tensor) -> None:
         found = library()
@@ -221,9 +232,10 @@ class _Library:
 
     def blocks(self, name: str, passes: list[_Pass]) -> None:
         """Run blocks that do not need each other."""
-        calls = (_Call * len(passes))(*[one.call for one in passes])
+        given = (_Call * len(passes))(*[one.call for one in passes])
         count = ctypes.c_int64(len(passes))
-        getattr(self.library, name)(self.kind, calls, count, self.threads)
+        getattr(self.library, name)(self.kind, given, count, self.threads)
+        _Library.calls += 1
 
     def mix(
         self, images: list[Tensor], moments: list[Tensor], gates: Tensor, factors: Tensor | None
@@ -241,6 +253,7 @@ class _Library:
             _pointer(output),
             self.threads,
         )
+        _Library.calls += 1
         return output
 
     def sums(
@@ -259,6 +272,7 @@ class _Library:
             _pointer(result),
             self.threads,
         )
+        _Library.calls += 1
         return result
 
 

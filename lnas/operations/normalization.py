@@ -14,7 +14,7 @@ Deviation from torch: no `num_batches_tracked` (it serves cumulative averages on
 kernel a layer).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
@@ -76,20 +76,6 @@ class BatchNorm2d(nn.BatchNorm2d):
             self.eps,
         )
 
-    @torch.no_grad()
-    def move(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running averages, in mode `update`, by moments that were computed elsewhere.
-
-        Args:
-            mean: Mean of the batch, (C,).
-            variance: Its unbiased variance, (C,).
-        """
-        if self.mode != "update" or self.running_mean is None or self.running_var is None:
-            return
-        rate = self.next_rate()
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), rate)
-
     def next_rate(self) -> float:
         """Return the weight of the next batch in the running averages; see `plain_averages`."""
         if self.passes is None:
@@ -103,6 +89,28 @@ class BatchNorm2d(nn.BatchNorm2d):
         """Accept state dicts of torch's BatchNorm2d: their batch counter is dropped."""
         state_dict.pop(f"{prefix}num_batches_tracked", None)
         super()._load_from_state_dict(state_dict, prefix, {**local_metadata, "version": 2}, *rest)
+
+
+@torch.no_grad()
+def move_averages(
+    layers: Sequence[BatchNorm2d], means: Sequence[Tensor], variances: Sequence[Tensor]
+) -> None:
+    """Move the running averages of layers in mode `update` by moments computed elsewhere.
+
+    Args:
+        layers: The layers.
+        means: Mean of the batch for each, (C,).
+        variances: Its unbiased variance for each, (C,).
+    """
+    moved: dict[float, tuple[list[Tensor], list[Tensor]]] = {}
+    for layer, mean, variance in zip(layers, means, variances, strict=True):
+        if layer.mode == "update" and layer.running_mean is not None:
+            assert layer.running_var is not None
+            averages, new = moved.setdefault(layer.next_rate(), ([], []))
+            averages += [layer.running_mean, layer.running_var]
+            new += [mean, variance]
+    for rate, (averages, new) in moved.items():
+        torch._foreach_lerp_(averages, new, rate)
 
 
 @contextmanager

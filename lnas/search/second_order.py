@@ -79,10 +79,11 @@ class SecondOrder(SearchStrategy):
     def step(self, module: "SearchModule", batch: Batch, step: SearchStep) -> None:
         """Run the architecture step, if there is one, and the weight step."""
         if step.architecture_stepped:
-            self._architecture_step(module, batch, step)
+            self.architecture_step(module, batch, step)
         weight_step(module, batch, step)
 
-    def _architecture_step(self, module: "SearchModule", batch: Batch, step: SearchStep) -> None:
+    def architecture_step(self, module: "SearchModule", batch: Batch, step: SearchStep) -> None:
+        """Move the architecture with a look at where the weights would go on `batch`."""
         step.role = "architecture"
         parameters = module.architecture_parameters()
         weights = dict(module.supernet.named_parameters())

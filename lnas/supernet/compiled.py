@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from lnas import kernels
 from lnas.operations import BatchNorm2d
 from lnas.operations.convolutional import DilatedConv, SeparableConv
+from lnas.operations.normalization import move_averages
 
 
 class Compiled:
@@ -53,10 +55,13 @@ class Compiled:
         known = [cast(SeparableConv | DilatedConv, operation) for operation in operations]
         blocks = [_blocks(operation) for operation in known]
         output, moments = kernels.mixed_convolutions(x, blocks, gates, factors)
-        examples = output.numel() // output.shape[1]
-        for operation, found in zip(known, moments, strict=True):
-            for norm, (mean, _, variance) in zip(_norms(operation), found, strict=True):
-                norm.move(mean, variance * (examples / (examples - 1)))
+        norms = [norm for operation in known for norm in _norms(operation)]
+        if any(norm.mode == "update" for norm in norms):
+            examples = output.numel() // output.shape[1]
+            found = torch.stack([part for own in moments for part in own])
+            found[:, 2] *= examples / (examples - 1)
+            means, _, variances = found.to(x.dtype).unbind(1)
+            move_averages(norms, means.unbind(), variances.unbind())
         return output
 
 

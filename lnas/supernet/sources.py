@@ -12,6 +12,7 @@ from torch.nn import functional
 from lnas.operations import BatchNorm2d
 from lnas.operations.convolutional import pool
 from lnas.operations.depthwise import phases
+from lnas.operations.normalization import move_averages
 from lnas.supernet.partial import around, split
 
 
@@ -103,14 +104,17 @@ def normalize(
     return y
 
 
+@torch.no_grad()
 def _move(
     norms: list[BatchNorm2d], mean: Tensor, variance: Tensor, offsets: list[Tensor | None]
 ) -> None:
-    stacked = len(mean) > norms[0].num_features
-    for index, (norm, offset) in enumerate(zip(norms, offsets, strict=True)):
-        own = slice(index * norm.num_features, (index + 1) * norm.num_features)
-        new_mean, new_variance = (mean[own], variance[own]) if stacked else (mean, variance)
-        norm.move(new_mean if offset is None else new_mean + offset, new_variance)
+    parts = len(mean) // norms[0].num_features
+    means, variances = mean.chunk(parts), variance.chunk(parts)
+    if parts < len(norms):
+        means, variances = means * len(norms), variances * len(norms)
+    pairs = zip(means, offsets, strict=True)
+    shifted = [own if offset is None else own + offset for own, offset in pairs]
+    move_averages(norms, shifted, variances)
 
 
 def _dense(x: Tensor) -> Tensor:

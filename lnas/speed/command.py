@@ -1,0 +1,139 @@
+"""`lnas speed`: times the search step on this machine, and prints ratios with their spread."""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from rich.box import MARKDOWN, SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from lnas.errors import InputError
+from lnas.runs.folder import RunFolder
+from lnas.runs.training import named_errors, prepare
+from lnas.speed.clock import ORACLE, Clock
+
+DESCRIPTION = """\
+Times the supernet of a search: forward pass, weight step, architecture step and that of second
+order; by the oracle (one operation of one edge at a time, as public implementations do), by the
+fused path, and by the fused path with compiled kernels. Further options are those of `lnas search`;
+what they leave open is DARTS at the paper's size, on made-up images of CIFAR-10's size.
+
+  lnas speed
+  lnas speed --rounds 5 --threads 1 --batch-size 16
+  lnas speed --config darts_nasbench201
+"""
+MEBI = 2**20
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see `lnas speed --help`.")
+
+
+def speed_command(arguments: Sequence[str]) -> int:
+    """Run `lnas speed ...` and return the exit code, 0.
+
+    Raises:
+        InputError: An option cannot be used.
+    """
+    given, options = _parser().parse_known_args(list(arguments))
+    for name in ("rounds", "threads", "batch_size"):
+        if getattr(given, name) < 1:
+            asked = f"--{name.replace('_', '-')} {getattr(given, name)}"
+            raise InputError(f"{asked} is too small; give 1 or more.")
+    before = torch.get_num_threads()
+    torch.set_num_threads(given.threads)
+    console = Console(highlight=False)
+    try:
+        with tempfile.TemporaryDirectory() as scratch, console.status("timing"):
+            clock = measured(options, given.rounds, given.batch_size, Path(scratch) / "run")
+    finally:
+        torch.set_num_threads(before)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    console.print(
+        f"torch {torch.__version__}, {given.threads} threads, load {load:.1f}, "
+        f"batches of {given.batch_size}, {given.rounds} rounds"
+    )
+    console.print(table(clock, given.markdown))
+    console.print(
+        "times: how often the oracle's time holds this one, and the smallest and largest of the "
+        "rounds; MiB: kept for the backward pass"
+    )
+    return 0
+
+
+def measured(arguments: Sequence[str], rounds: int, batch_size: int, folder: Path) -> Clock:
+    """Search with a clock as strategy: one batch to warm up, `rounds` that are timed.
+
+    Args:
+        arguments: Options of a search; what they leave open is DARTS on made-up images.
+        rounds: Batches that are timed.
+        batch_size: Images of a batch.
+        folder: Where the run may write.
+
+    Raises:
+        InputError: An option cannot be used.
+    """
+    options = list(arguments)
+    if not any(one.split("=")[0] in ("--config", "-c") for one in options):
+        options = ["--config", "darts", *options]
+    if not any(one.split("=")[0] == "--data" for one in options):
+        images = 4 * batch_size * (rounds + 2)
+        options.append("--data=lnas.data.FakeImages")
+        options += ["--data.init_args.shape=[3,32,32]", f"--data.init_args.images={images}"]
+    options += [f"--data.init_args.batch_size={batch_size}", f"--run.folder={folder}"]
+    options += ["--trainer.max_epochs=1", "--trainer.logger=false", "--trainer.limit_val_batches=0"]
+    options += [f"--trainer.limit_train_batches={rounds + 1}", "--trainer.callbacks=[]"]
+    options += ["--trainer.enable_progress_bar=false"]
+    cli = prepare("search", options)
+    strategy = cli.model.strategy
+    clock = Clock(strategy.moves_architecture, strategy.reads_architecture_stream)
+    cli.model.strategy = clock
+    trainer: Any = cli.trainer
+    trainer.callbacks = [c for c in trainer.callbacks if isinstance(c, RunFolder)]
+    with named_errors(folder):
+        trainer.fit(cli.model, datamodule=cli.datamodule)
+    return clock
+
+
+def table(clock: Clock, markdown: bool = False) -> Table:
+    """Return the medians, the ratios to the oracle with their spread, and what else was counted."""
+    made = Table(box=MARKDOWN if markdown else SIMPLE_HEAD, padding=(0, 1))
+    for name in ("pass", "way"):
+        made.add_column(name, no_wrap=True)
+    for name in ("seconds", "times", "rounds", "launches", "MiB"):
+        made.add_column(name, justify="right", no_wrap=True)
+    for kind, timing in clock.timings.items():
+        for way in timing.seconds:
+            ratio, low, high = timing.ratios(way)
+            work = clock.work.get(kind, {}).get(way)
+            made.add_row(
+                kind if way == ORACLE or markdown else "",
+                way,
+                f"{timing.median(way):.3f}",
+                f"{ratio:.2f}",
+                "" if way == ORACLE else f"{low:.2f}–{high:.2f}",
+                f"{work.launches:,}" if work else "",
+                f"{work.kept / MEBI:,.0f}" if work else "",
+            )
+    return made
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="lnas speed",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="batches that are timed (3)")
+    parser.add_argument("--batch-size", type=int, default=64, help="images in a batch (64)")
+    threads = torch.get_num_threads()
+    parser.add_argument("--threads", type=int, default=threads, help=f"threads ({threads})")
+    parser.add_argument("--markdown", action="store_true", help="print a table for a README")
+    return parser

@@ -1,0 +1,70 @@
+"""`lnas speed`: times every way through a supernet, interleaved, and says ratios."""
+
+import pytest
+import torch
+
+from lnas import kernels
+from lnas.cli.main import main
+from lnas.errors import InputError
+from lnas.speed import Timing, measured, speed_command
+
+TINY = [
+    "--config", "darts", "--model.supernet.init_args.channels=4",
+    "--model.supernet.init_args.layers=3",
+    "--data=lnas.data.FakeImages", "--data.init_args.shape=[3,8,8]", "--data.init_args.images=64",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clock(tmp_path_factory):
+    return measured(TINY, 2, 4, tmp_path_factory.mktemp("speed") / "run")
+
+
+def test_every_kind_of_pass_is_timed_every_way_in_each_round(clock):
+    ways = ["oracle", "fused", *(["compiled"] if kernels.available() else [])]
+    assert list(clock.timings) == [
+        "forward", "weight step", "architecture step", "second order", "both steps",
+    ]  # fmt: skip
+    for timing in clock.timings.values():
+        assert list(timing.seconds) == ways
+        assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in timing.seconds.values())
+
+
+def test_the_fused_ways_keep_less_and_launch_less(clock):
+    for kind in ("weight step", "architecture step"):
+        work = clock.work[kind]
+        assert work["fused"].kept < 0.7 * work["oracle"].kept
+        if kernels.available():
+            assert work["compiled"].kept < 0.5 * work["oracle"].kept
+            assert work["compiled"].launches < 0.8 * work["fused"].launches
+    assert clock.work["forward"]["oracle"].kept == 0
+
+
+def test_ratios_are_of_medians_with_the_spread_of_rounds():
+    timing = Timing({"oracle": [4.0, 6.0, 5.0], "fused": [2.0, 2.0, 1.0]})
+    assert timing.median("fused") == 2.0
+    assert timing.ratios("fused") == (2.5, 2.0, 5.0)
+
+
+def test_a_search_without_an_architecture_stream_times_its_weights(tmp_path):
+    options = [*TINY, "--model.strategy=lnas.search.Joint"]
+    assert list(measured(options, 1, 4, tmp_path / "run").timings)[:2] == ["forward", "weight step"]
+
+
+def test_the_command_prints_a_table_and_leaves_the_threads_alone(capsys):
+    before = torch.get_num_threads()
+    assert (
+        main(["speed", "--rounds", "1", "--batch-size", "4", "--threads", "1", "--markdown", *TINY])
+        == 0
+    )
+    printed = capsys.readouterr().out
+    assert "| both steps" in printed
+    assert "1 threads" in printed
+    assert torch.get_num_threads() == before
+
+
+def test_wrong_numbers_are_refused():
+    with pytest.raises(InputError, match="--rounds 0 is too small"):
+        speed_command(["--rounds", "0"])
+    with pytest.raises(InputError, match="invalid int value"):
+        speed_command(["--rounds", "many"])
