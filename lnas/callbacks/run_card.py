@@ -13,6 +13,7 @@ from typing import Any, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lnas import kernels
 from lnas.callbacks.early_stop import reason_of
 from lnas.errors import InputError, Interrupted, NonFiniteError
 from lnas.files import write_text
@@ -101,6 +102,7 @@ class RunCard(Callback):
             "seed": getattr(trainer.lightning_module, "seed", None),
             "split_hash": getattr(data_of(trainer), "split_hash", None),
             "devices": trainer.world_size,
+            "compiled_kernels": kernels.calls() > 0,  # they round otherwise than torch's operators
             "wall_time_seconds": round(self._seconds(), 1),
             "genotype_hash": _genotype_hash(trainer, folder),
             "results": last_values(folder / MetricsCsv.FILE),

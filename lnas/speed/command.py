@@ -48,7 +48,7 @@ def speed_command(arguments: Sequence[str]) -> int:
             raise InputError(f"{asked} is too small; give 1 or more.")
     before = torch.get_num_threads()
     torch.set_num_threads(given.threads)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=120 if given.markdown else None)
     try:
         with tempfile.TemporaryDirectory() as scratch, console.status("timing"):
             clock = measured(options, given.rounds, given.batch_size, Path(scratch) / "run")
