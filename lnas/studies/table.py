@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,73 @@ def write_tables(
     write_text(folder / "table.md", text)
     write_text(folder / "table.csv", _csv(Row, rows))
     write_text(folder / "results.csv", _csv(Result, results))
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """What `table.md` says.
+
+    Args:
+        header: Names of the columns.
+        rows: The cells of each method, as a person reads them.
+        notes: The lines below the table.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods, from top to bottom."""
+        return [row[0] for row in self.rows]
+
+
+def read_table(folder: Path) -> StudyTable | None:
+    """Return the table that a study has written into its folder; None when there is none yet."""
+    path = folder / "table.md"
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    drawn = [line for line in lines if line.startswith("| ")]
+    notes = tuple(line for line in lines if line and not line.startswith("| "))
+    if len(drawn) < 2:
+        return StudyTable((), (), notes)
+    count = drawn[1].count("---")
+    # Only the first cell, a method's name, is anybody's text: it may hold a bar.
+    header, _, *rows = (
+        tuple(line.removeprefix("| ").removesuffix(" |").rsplit(" | ", count - 1)) for line in drawn
+    )
+    return StudyTable(header, tuple(row for row in rows if len(row) == count), notes)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What every training gave: (method, score), and the name of the measure."""
+
+    measure: str
+    values: tuple[tuple[str, float], ...]
+
+
+def read_scores(folder: Path) -> Scores | None:
+    """Return the scores in a study's `results.csv`; None when there are none, or it is damaged."""
+    try:
+        with (folder / "results.csv").open(encoding="utf-8", newline="") as file:
+            header, *rows = list(csv.reader(file))
+        place = [field.name for field in fields(Result)].index("score")
+        values = tuple((row[0], float(row[place])) for row in rows)
+        return Scores(header[place], values) if values else None
+    except (OSError, ValueError, IndexError, csv.Error):
+        return None
+
+
+def read_methods(folder: Path) -> list[str]:
+    """Return the methods of a study's `runs.csv`, in their order; none without it."""
+    try:
+        with (folder / "runs.csv").open(encoding="utf-8", newline="") as file:
+            return list(dict.fromkeys(row["method"] for row in csv.DictReader(file)))
+    except (OSError, ValueError, KeyError, csv.Error):
+        return []
 
 
 def _csv(kind: type[Any], rows: Sequence[Any]) -> str:
