@@ -14,6 +14,7 @@ LAYERS = [
     {"callbacks"},
     {"runs"},
     {"studies", "speed"},
+    {"report"},
     {"cli"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

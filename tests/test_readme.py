@@ -22,7 +22,7 @@ from lnas.supernet import NasBench201Supernet
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS_OF_LNAS = "lnas (?:search|evaluate|study|derive|genotype) "
+COMMANDS_OF_LNAS = "lnas (?:search|evaluate|study|derive|report|genotype) "
 COMMAND_LINES = re.findall(rf"^(?:PYTHONPATH=. )?({COMMANDS_OF_LNAS}.*)$", README, re.M)
 COMMAND_LINES += re.findall(rf"`({COMMANDS_OF_LNAS}[^`]*)`", README)
 CALLBACK = "lnas.callbacks.DiscretizationGap"
@@ -86,6 +86,8 @@ def test_commands_name_options_and_files_that_exist(line, monkeypatch):
     elif command == "derive":
         named = pairwise(arguments)
         assert all(parse_criterion(name) for option, name in named if option == "--criterion")
+    elif command == "report":
+        assert arguments
     elif command == "study":
         paths, _ = expand_configs(arguments, ("study",))
         assert Path(paths[paths.index("--config") + 1]).is_file()

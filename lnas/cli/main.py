@@ -18,6 +18,7 @@ usage: lnas COMMAND ...
   evaluate  --config cifar10 --genotype FILE_OR_NAME train a derived network, test it once
   study     --config configs/study/quickstart.yaml   variants x seeds, put into one table
   derive    RUN --criterion NAME ...                 other cells from a finished search
+  report    RUN [RUN ...] or STUDY                   one HTML file to look at
   genotype  show|convert|diff FILE_OR_NAME           look at genotypes
   speed     --config darts                           time the search step on this machine
 
@@ -52,6 +53,12 @@ def _derive(arguments: Sequence[str]) -> int:
     return derive_command(arguments)
 
 
+def _report(arguments: Sequence[str]) -> int:
+    from lnas.cli.reports import report_command
+
+    return report_command(arguments)
+
+
 def _genotype(arguments: Sequence[str]) -> int:
     from lnas.cli.genotypes import genotype_command
 
@@ -69,6 +76,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "evaluate": _evaluate,
     "study": _study,
     "derive": _derive,
+    "report": _report,
     "genotype": _genotype,
     "speed": _speed,
 }

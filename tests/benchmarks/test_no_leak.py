@@ -18,6 +18,7 @@ ROOT = Path(lnas.__file__).parent
 READERS = {
     "callbacks/benchmark_accuracy.py",
     "cli/genotypes.py",
+    "report/truth.py",
     "studies/command.py",
     "studies/truth.py",
 }
