@@ -9,7 +9,7 @@ them among the 8 inputs of a DARTS normal cell, or on more than half of a NAS-Be
 from typing import Any, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.console import Console
+from rich import get_console
 from rich.panel import Panel
 
 from lnas.derivation import magnitudes
@@ -70,4 +70,5 @@ class CollapseWarning(Callback):
             f"connections, at most {allowed} are healthy. The derived network will be weak: "
             "search for fewer epochs, or regularise the architecture."
         )
-        Console().print(Panel(text, title="COLLAPSE", style="bold red"))
+        # The shared console knows of a live display under way.
+        get_console().print(Panel(text, title="COLLAPSE", style="bold red"))
