@@ -1,4 +1,4 @@
-"""`lnas genotype show|convert|diff`: looks at genotypes, in files or published."""
+"""`lnas genotype show|convert|diff|trail`: looks at genotypes, in files, published, or in runs."""
 
 import sys
 from pathlib import Path
@@ -11,6 +11,7 @@ from lnas.errors import InputError
 from lnas.files import write_text
 from lnas.genotype import Genotype, changes
 from lnas.spaces import zoo
+from lnas.visualize.palette import TITLES
 
 STYLES = ("darts", "snas", "nasbench201", "rnn", "json")
 SOURCE = "a genotype file, the name of a published genotype, or genotype text"
@@ -43,6 +44,8 @@ def genotype_command(arguments: list[str]) -> int:
         show(chosen.genotype, picture=chosen.picture, cost=chosen.cost)
     elif given.command == "convert":
         convert(chosen.genotype, chosen.to, chosen.output, overwrite=chosen.overwrite)
+    elif given.command == "trail":
+        trail(chosen.runs, chosen.picture)
     else:
         diff(chosen.first, chosen.second, picture=chosen.picture)
     return 0
@@ -122,6 +125,35 @@ def diff(first: str, second: str, picture: str | None = None) -> None:
         print("both compute the same function: they are isomorphic")
     if picture is not None:
         print(f"picture: {picture}")
+
+
+def trail(runs: list[str], picture: str) -> None:
+    """Draw how the cells of searches came about, side by side, and say when one collapsed.
+
+    Args:
+        runs: Folders of searches, or NAME=FOLDER.
+        picture: The .png or .svg file.
+
+    Raises:
+        InputError: A folder is none of a finished search, or the picture cannot be written.
+    """
+    from lnas.callbacks.collapse_warning import collapsed_since, skips
+    from lnas.runs.trail import read_trail
+    from lnas.visualize.trail import draw_trails
+
+    trails = [read_trail(run) for run in runs]
+    draw_trails(trails, picture)
+    for found in trails:
+        last, since = found.genotypes[-1], collapsed_since(found.genotypes)
+        counts = " and ".join(
+            f"{count} of {len(last.edges(kind))} operations of the " + TITLES.get(kind, kind)
+            for kind, count in skips(last).items()
+        )
+        print(
+            f"{found.name}: {counts} are skip connections after {len(found.genotypes)} epochs"
+            + ("" if since is None else f", collapsed since epoch {since + 1}")
+        )
+    print(f"picture: {picture}")
 
 
 def differences(a: Genotype, b: Genotype) -> list[str]:
@@ -243,6 +275,10 @@ def _parser() -> ArgumentParser:
         "--picture", type=str | None, default=None, help="draw both in one: a .png or .svg file"
     )
     commands.add_subcommand("diff", compared)
+    trailed = _plain_parser(description="Draw how the cells of searches came about, side by side.")
+    trailed.add_argument("runs", nargs="+", type=str, help="folders of searches, or NAME=FOLDER")
+    trailed.add_argument("--picture", type=str, required=True, help="a .png or .svg file")
+    commands.add_subcommand("trail", trailed)
     return parser
 
 

@@ -100,7 +100,7 @@ def test_diff_says_when_there_is_none_and_when_cells_are_isomorphic(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "show,convert,diff"),
+        ([], "show,convert,diff,trail"),
         (["draw"], "draw"),
         (["show"], "genotype"),
         (["show", "darts_v2", "--pictures", "x"], "--pictures"),
