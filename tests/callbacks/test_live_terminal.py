@@ -6,13 +6,20 @@ import re
 import pyte
 import pytest
 import rich
-from lightning.pytorch import Callback
+import torch
+from lightning.pytorch import Callback, Trainer
 from rich.console import Console
 
 from lnas.callbacks import CollapseWarning, LiveTerminal, live_terminal
+from lnas.data import TensorData
 from lnas.derivation import magnitudes
 from lnas.errors import InputError
+from lnas.evaluation import EvaluationModule
+from lnas.genotype import Genotype
+from lnas.loggers import MetricsCsv
+from lnas.networks import CifarNetwork
 from lnas.runs import parts
+from lnas.tasks import ImageExamples
 from lnas.visualize.palette import short_label
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-8]")
@@ -163,6 +170,36 @@ def test_a_search_that_goes_on_counts_the_steps_before_it(
     assert bar.endswith("100%")
     assert "epoch 3/4" in console.file.getvalue()
     assert "epoch 1/4" not in console.file.getvalue()
+
+
+def test_a_training_and_its_test_are_shown_without_cells(small_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(live_terminal, "PAUSE", 0)
+    cell = [[("skip_connect", 0), ("skip_connect", 1)]]
+    genotype = Genotype("darts", {"normal": cell, "reduce": cell})
+    module = EvaluationModule(
+        genotype,
+        lambda found, num_classes: CifarNetwork(found, 4, 3, num_classes, auxiliary=False),
+        examples=ImageExamples(4, (3, 8, 8)),
+    )
+    draw = torch.randint(0, 256, (24, 3, 8, 8), dtype=torch.uint8)
+    data = TensorData(
+        draw, torch.arange(24) % 4, draw, torch.arange(24) % 4, num_classes=4, batch_size=8,
+        held_out=8, evaluation=True,
+    )  # fmt: skip
+    console = terminal()
+    trainer = Trainer(
+        default_root_dir=tmp_path, accelerator="cpu", max_epochs=2, logger=[MetricsCsv()],
+        callbacks=[LiveTerminal(0.0, console)], enable_checkpointing=False,
+        enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data)
+    trainer.test(module, datamodule=data, verbose=False)
+    lines = screen(console)
+    assert re.match(r"epoch 2/2 ━+ +100%", lines[0])
+    assert re.search(r"^loss \d\.\d+.*held out: loss \d\.\d+, accuracy \d+\.\d+%", lines[2])
+    assert re.match(r"test ━+ +100%", lines[3])
+    assert "batch 3/3" in lines[4]
+    assert len(lines) == 5
 
 
 def test_only_a_terminal_that_is_wanted_gets_it(monkeypatch):
