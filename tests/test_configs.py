@@ -5,6 +5,7 @@ import math
 import os
 import re
 import signal
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 import yaml
 
 from lnas.callbacks import architecture_pictures, derive_genotype, genotype_trail
+from lnas.dashboard import PLAN, Logged, logged_by, planned
 from lnas.errors import Interrupted
 from lnas.loggers import read_rows
 from lnas.runs.training import evaluate, prepare, search, settings_of
@@ -62,6 +64,19 @@ def shrunk(path, part):
     if "partial_channels" in made["init_args"]:  # each part needs an even number of channels
         sizes = sizes | {"channels": 2 * made["init_args"]["partial_channels"]}
     return [f"--model.{part}.init_args.{name}={n}" for name, n in sizes.items()]
+
+
+def check_dashboard(path, folder):
+    """Each panel for the run has data, a line two points; each signal of the method has a panel."""
+    rows = read_rows(folder / "metrics.csv")
+    shown = set()
+    for panel in (panel for section in planned(logged_by([folder])) for panel in section.panels):
+        if panel.kind in ("lines", "log lines", "numbers"):
+            for key in panel.keys:
+                steps = {row.get("search/step", row.get("eval/step")) for row in rows if key in row}
+                assert len(steps) >= (1 if panel.kind == "numbers" else 2), f"{key}: {steps}"
+            shown |= set(panel.keys)
+    assert set(signals(path)) <= shown
 
 
 def check_signals(path, folder):
@@ -122,6 +137,7 @@ def test_a_search_config_searches_derives_and_logs_its_signals(path, tmp_path, m
     folder = search([*small_search(path, tmp_path), f"--run.folder={tmp_path / 'run'}"])
     assert (folder / "genotype.json").is_file()
     check_signals(path, folder)
+    check_dashboard(path, folder)
     results = json.loads((folder / "run_card.json").read_text())["results"]
     for name in ("supernet", "child", "recalibrated"):
         assert math.isfinite(results[f"search/final_{name}_loss"])
@@ -155,18 +171,23 @@ def test_a_search_config_resumes_in_mid_epoch_bit_for_bit(path, tmp_path, monkey
     assert [name for name in states[0] if not torch.equal(states[0][name], states[1][name])] == []
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("evaluation/*.yaml")), ids=ids)
-def test_an_evaluation_config_trains_tests_and_logs_its_signals(path, tmp_path):
+def small_evaluation(path):
+    """Return the options of a training of seconds."""
     size = {"imagenet": 224, "digits": 8}.get(path.stem, 32)
     data, genotype = [*FAKE, f"--data.shape=[3,{size},{size}]"], "darts_v2"
-    measure = "accuracy"
     if is_of_texts(path):
-        data, genotype, measure = TEXT, "darts_rnn_v2", "perplexity"
+        data, genotype = TEXT, "darts_rnn_v2"
     options = [*shrunk(path, "network"), *data, f"--genotype={genotype}"]
-    options += [f"--run.folder={tmp_path / 'run'}", "--trainer.max_epochs=3"]
-    options += [f"--trainer.limit_train_batches={12}"]
-    folder = evaluate(["--config", str(path), *options])
+    return [*options, "--trainer.max_epochs=3", "--trainer.limit_train_batches=12"]
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("evaluation/*.yaml")), ids=ids)
+def test_an_evaluation_config_trains_tests_and_logs_its_signals(path, tmp_path):
+    place = f"--run.folder={tmp_path / 'run'}"
+    folder = evaluate(["--config", str(path), *small_evaluation(path), place])
+    measure = "perplexity" if is_of_texts(path) else "accuracy"
     check_signals(path, folder)
+    check_dashboard(path, folder)
     assert f"eval/test_{measure}" in read_rows(folder / "metrics.csv")[-1]
 
 
@@ -346,3 +367,31 @@ def test_an_evaluation_trains_on_all_that_is_not_held_out(tmp_path):
         0,
         144,
     )
+
+
+FILLING = (
+    "search/darts_admm", "search/darts_crb", "search/darts_fimt", "search/darts_minus",
+    "search/darts_plus", "search/darts_proximity", "search/darts_pt", "search/darts_rnn",
+    "search/dsnas", "search/fair_darts", "search/pr_darts", "search/robust_darts_drop_path",
+    "search/snas_mild", "evaluation/digits", "evaluation/ptb",
+)  # fmt: skip
+ELSEWHERE = {"search/true_accuracy", "search/regret"}  # a benchmark needs its table
+
+
+@pytest.mark.slow
+def test_no_panel_of_the_dashboard_stays_empty_whatever_is_searched(tmp_path, monkeypatch):
+    draw_nothing(monkeypatch)
+    logged = Logged()
+    for name in FILLING:
+        path, folder = CONFIGS / f"{name}.yaml", tmp_path / Path(name).name
+        folder.mkdir()
+        place = f"--run.folder={folder / 'run'}"
+        if name.startswith("search"):
+            run = search([*small_search(path, folder), place])
+        else:
+            run = evaluate(["--config", str(path), *small_evaluation(path), place])
+        logged.points |= logged_by([run]).points
+    numbers = ("lines", "log lines", "numbers")
+    panels = [p for section in PLAN for p in section.panels if p.kind in numbers]
+    keys = {key for panel in panels for key in panel.keys} - ELSEWHERE
+    assert [key for key in sorted(keys) if not any(fnmatch(n, key) for n in logged.points)] == []

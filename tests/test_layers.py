@@ -12,7 +12,7 @@ LAYERS = [
     {"supernet", "networks", "costs", "visualize"},
     {"derivation", "search", "evaluation", "benchmarks"},
     {"callbacks"},
-    {"runs"},
+    {"runs", "dashboard"},
     {"studies", "speed"},
     {"report"},
     {"cli"},

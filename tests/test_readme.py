@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lnas.callbacks import ConstantSchedule
+from lnas.cli.dashboards import _parser as dashboard_parser
 from lnas.cli.main import COMMANDS
 from lnas.data import FakeImages
 from lnas.loggers import MetricsCsv, read_rows
@@ -22,7 +23,7 @@ from lnas.supernet import NasBench201Supernet
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS_OF_LNAS = "lnas (?:search|evaluate|study|derive|report|genotype) "
+COMMANDS_OF_LNAS = "lnas (?:search|evaluate|study|derive|report|genotype|dashboard) "
 COMMAND_LINES = re.findall(rf"^(?:PYTHONPATH=. )?({COMMANDS_OF_LNAS}.*)$", README, re.M)
 COMMAND_LINES += re.findall(rf"`({COMMANDS_OF_LNAS}[^`]*)`", README)
 CALLBACK = "lnas.callbacks.DiscretizationGap"
@@ -79,10 +80,14 @@ def test_commands_name_options_and_files_that_exist(line, monkeypatch):
     monkeypatch.chdir(ROOT)
     command, *arguments = shlex.split(line)[1:]
     assert command in COMMANDS
-    if command == "genotype":
+    if command == "genotype" and arguments[0] == "trail":
+        assert "--picture" in arguments
+    elif command == "genotype":
         names = [word for word in arguments[1:] if re.fullmatch(r"[a-z]+_[a-z0-9_]+", word)]
         assert names or "--to" in arguments
         assert set(names) <= set(zoo.names())
+    elif command == "dashboard":
+        assert dashboard_parser().parse_args(arguments).entity or "--output" in arguments
     elif command == "derive":
         named = pairwise(arguments)
         assert all(parse_criterion(name) for option, name in named if option == "--criterion")

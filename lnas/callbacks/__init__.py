@@ -20,6 +20,7 @@ from lnas.callbacks.genotype_trail import GenotypeTrail
 from lnas.callbacks.graceful_stop import GracefulStop
 from lnas.callbacks.group_penalty import GroupPenalty
 from lnas.callbacks.hessian_eigenvalue import HessianEigenvalue
+from lnas.callbacks.live_terminal import LiveTerminal
 from lnas.callbacks.path_depth import PathDepth
 from lnas.callbacks.project import Project
 from lnas.callbacks.proximity import Proximity
@@ -53,6 +54,7 @@ __all__ = [
     "GracefulStop",
     "GroupPenalty",
     "HessianEigenvalue",
+    "LiveTerminal",
     "PathDepth",
     "Project",
     "Proximity",

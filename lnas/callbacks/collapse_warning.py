@@ -6,10 +6,11 @@ arXiv:1909.06035, stops at more than two of them). A cell counts as collapsed wi
 them among the 8 inputs of a DARTS normal cell, or on more than half of a NAS-Bench-201 cell.
 """
 
+from collections.abc import Sequence
 from typing import Any, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.console import Console
+from rich import get_console
 from rich.panel import Panel
 
 from lnas.derivation import magnitudes
@@ -34,6 +35,14 @@ def is_collapsed(genotype: Genotype) -> bool:
     """Whether skip connections have taken over; spaces without a known limit never collapse."""
     kind, allowed = ALLOWED.get(genotype.space, (None, 0))
     return kind is not None and skips(genotype)[kind] > allowed
+
+
+def collapsed_since(genotypes: Sequence[Genotype]) -> int | None:
+    """Return the first epoch from which on every cell has collapsed; None if the last has not."""
+    since = len(genotypes)
+    while since and is_collapsed(genotypes[since - 1]):
+        since -= 1
+    return since if since < len(genotypes) else None
 
 
 @final
@@ -70,4 +79,5 @@ class CollapseWarning(Callback):
             f"connections, at most {allowed} are healthy. The derived network will be weak: "
             "search for fewer epochs, or regularise the architecture."
         )
-        Console().print(Panel(text, title="COLLAPSE", style="bold red"))
+        # The shared console knows of a live display under way.
+        get_console().print(Panel(text, title="COLLAPSE", style="bold red"))

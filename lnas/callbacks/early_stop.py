@@ -10,7 +10,7 @@ from abc import abstractmethod
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from rich.console import Console
+from rich import get_console
 
 from lnas.search import SearchCallback, SearchModule
 from lnas.search.trainer import callbacks_of
@@ -43,8 +43,9 @@ class EarlyStop(SearchCallback):
         if self.reason is not None:
             trainer.should_stop = True
             if trainer.is_global_zero:
-                Console(soft_wrap=True, highlight=False).print(
-                    f"Stopped behind epoch {epoch}: {self.reason}."
+                # The shared console knows of a live display under way.
+                get_console().print(
+                    f"Stopped behind epoch {epoch}: {self.reason}.", soft_wrap=True, highlight=False
                 )
 
     def state_dict(self) -> dict[str, Any]:

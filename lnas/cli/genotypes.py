@@ -1,7 +1,6 @@
-"""`lnas genotype show|convert|diff`: looks at genotypes, in files or published."""
+"""`lnas genotype show|convert|diff|trail`: looks at genotypes, in files, published, or in runs."""
 
 import sys
-from collections import Counter
 from pathlib import Path
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -10,8 +9,9 @@ from rich.table import Table
 
 from lnas.errors import InputError
 from lnas.files import write_text
-from lnas.genotype import Genotype
+from lnas.genotype import Genotype, changes
 from lnas.spaces import zoo
+from lnas.visualize.palette import TITLES
 
 STYLES = ("darts", "snas", "nasbench201", "rnn", "json")
 SOURCE = "a genotype file, the name of a published genotype, or genotype text"
@@ -44,8 +44,10 @@ def genotype_command(arguments: list[str]) -> int:
         show(chosen.genotype, picture=chosen.picture, cost=chosen.cost)
     elif given.command == "convert":
         convert(chosen.genotype, chosen.to, chosen.output, overwrite=chosen.overwrite)
+    elif given.command == "trail":
+        trail(chosen.runs, chosen.picture)
     else:
-        diff(chosen.first, chosen.second)
+        diff(chosen.first, chosen.second, picture=chosen.picture)
     return 0
 
 
@@ -101,21 +103,57 @@ def convert(
     write_text(output, text)
 
 
-def diff(first: str, second: str) -> None:
+def diff(first: str, second: str, picture: str | None = None) -> None:
     """Print what changes from one genotype to another.
 
     Args:
         first: A file, a published name or a text.
         second: The other one.
+        picture: Where to draw both over each other as well, ending in .png or .svg.
 
     Raises:
-        InputError: They are of different spaces, or one cannot be read.
+        InputError: They are of different spaces, one cannot be read, or the picture not written.
     """
     a, b = _read(first), _read(second)
+    if picture is not None:
+        from lnas.visualize.difference import draw_difference
+
+        draw_difference(a, b, picture, (_title(first, "the first"), _title(second, "the second")))
     for line in differences(a, b) or ["no difference"]:
         print(line)
     if a != b and a.canonical() == b.canonical():
         print("both compute the same function: they are isomorphic")
+    if picture is not None:
+        print(f"picture: {picture}")
+
+
+def trail(runs: list[str], picture: str) -> None:
+    """Draw how the cells of searches came about, side by side, and say when one collapsed.
+
+    Args:
+        runs: Folders of searches, or NAME=FOLDER.
+        picture: The .png or .svg file.
+
+    Raises:
+        InputError: A folder is none of a finished search, or the picture cannot be written.
+    """
+    from lnas.callbacks.collapse_warning import collapsed_since, skips
+    from lnas.runs.trail import read_trail
+    from lnas.visualize.trail import draw_trails
+
+    trails = [read_trail(run) for run in runs]
+    draw_trails(trails, picture)
+    for found in trails:
+        last, since = found.genotypes[-1], collapsed_since(found.genotypes)
+        counts = " and ".join(
+            f"{count} of {len(last.edges(kind))} operations of the " + TITLES.get(kind, kind)
+            for kind, count in skips(last).items()
+        )
+        print(
+            f"{found.name}: {counts} are skip connections after {len(found.genotypes)} epochs"
+            + ("" if since is None else f", collapsed since epoch {since + 1}")
+        )
+    print(f"picture: {picture}")
 
 
 def differences(a: Genotype, b: Genotype) -> list[str]:
@@ -124,24 +162,14 @@ def differences(a: Genotype, b: Genotype) -> list[str]:
     Raises:
         InputError: They are of different spaces.
     """
-    if a.space != b.space:
-        raise InputError(
-            f"A genotype of the space {a.space} cannot be compared with one of {b.space}; "
-            "give two of one space."
-        )
     lines = []
-    for kind in a.cells:
-        before, after = Counter(a.edges(kind)), Counter(b.edges(kind))
-        removed, added = list((before - after).elements()), list((after - before).elements())
-        for node, source in sorted({edge[:2] for edge in removed + added}):
-            old = [name for n, s, name in removed if (n, s) == (node, source)]
-            new = [name for n, s, name in added if (n, s) == (node, source)]
-            where = f"{kind}, node {node} from state {source}"
-            if len(old) == len(new) == 1:
-                lines.append(f"changed: {where}: {old[0]} -> {new[0]}")
-                continue
-            lines += [f"removed: {where}: {name}" for name in old]
-            lines += [f"added:   {where}: {name}" for name in new]
+    for kind, found in changes(a, b).items():
+        for change in found:
+            where = f"{kind}, node {change.node} from state {change.source}"
+            if change.kind == "changed":
+                lines.append(f"changed: {where}: {change.old} -> {change.new}")
+            elif change.kind != "kept":
+                lines.append(f"{change.kind + ':':8} {where}: {change.old or change.new}")
         if len(a.cells[kind]) != len(b.cells[kind]):
             lines.append(f"changed: {kind}: {len(a.cells[kind])} -> {len(b.cells[kind])} nodes")
         if a.concat[kind] != b.concat[kind]:
@@ -153,6 +181,13 @@ def differences(a: Genotype, b: Genotype) -> list[str]:
 def _read(source: str) -> Genotype:
     is_text = any(mark in source for mark in ("Genotype(", "~", "{", "["))
     return Genotype.from_text(source) if is_text and not _is_file(source) else zoo.find(source)
+
+
+def _title(source: str, otherwise: str) -> str:
+    """Return what a picture calls a genotype: a published name, or the run and the file."""
+    if _is_file(source):
+        return "/".join(Path(source).resolve().parts[-2:])
+    return source if source in zoo.names() else otherwise
 
 
 def _is_file(source: str) -> bool:
@@ -236,7 +271,14 @@ def _parser() -> ArgumentParser:
     compared = _plain_parser(description="Print what changed.")
     compared.add_argument("first", type=str, help=SOURCE)
     compared.add_argument("second", type=str, help=SOURCE)
+    compared.add_argument(
+        "--picture", type=str | None, default=None, help="draw both in one: a .png or .svg file"
+    )
     commands.add_subcommand("diff", compared)
+    trailed = _plain_parser(description="Draw how the cells of searches came about, side by side.")
+    trailed.add_argument("runs", nargs="+", type=str, help="folders of searches, or NAME=FOLDER")
+    trailed.add_argument("--picture", type=str, required=True, help="a .png or .svg file")
+    commands.add_subcommand("trail", trailed)
     return parser
 
 

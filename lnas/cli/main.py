@@ -19,7 +19,8 @@ usage: lnas COMMAND ...
   study     --config configs/study/quickstart.yaml   variants x seeds, put into one table
   derive    RUN --criterion NAME ...                 other cells from a finished search
   report    RUN [RUN ...] or STUDY                   one HTML file to look at
-  genotype  show|convert|diff FILE_OR_NAME           look at genotypes
+  genotype  show|convert|diff|trail FILE_OR_NAME     look at genotypes
+  dashboard --entity NAME --project NAME [RUN ...]   a W&B workspace for what runs log
   speed     --config darts                           time the search step on this machine
 
 Configs are found by name or path and can be stacked; --print_config shows the result.
@@ -65,6 +66,12 @@ def _genotype(arguments: Sequence[str]) -> int:
     return genotype_command(list(arguments))
 
 
+def _dashboard(arguments: Sequence[str]) -> int:
+    from lnas.cli.dashboards import dashboard_command
+
+    return dashboard_command(arguments)
+
+
 def _speed(arguments: Sequence[str]) -> int:
     from lnas.speed import speed_command
 
@@ -78,6 +85,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "derive": _derive,
     "report": _report,
     "genotype": _genotype,
+    "dashboard": _dashboard,
     "speed": _speed,
 }
 

@@ -53,7 +53,7 @@ class WandbRun(FolderLogger):
         if mode not in get_args(Mode):
             raise InputError(f"mode={mode!r} is unknown; choose one of {get_args(Mode)}.")
         # Now and not with the first row: a run without a key is refused before it starts.
-        if mode == "online" and not _wandb().login(prompt=False, verify=False):
+        if mode == "online" and not has_account():
             raise InputError(
                 'WandbRun(mode="online") finds no key of an account; '
                 'run `wandb login` once, or leave mode at "offline".'
@@ -160,6 +160,11 @@ class WandbRun(FolderLogger):
             run.define_metric(axis, hidden=True)
             run.define_metric(pattern, step_metric=axis)
         return run
+
+
+def has_account() -> bool:
+    """Whether a key of an account is stored; nothing is asked and no network is used."""
+    return bool(_wandb().login(prompt=False, verify=False))
 
 
 def _wandb() -> Any:

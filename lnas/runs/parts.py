@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning_utilities.core.rank_zero import rank_zero_only
 
@@ -17,6 +17,7 @@ from lnas.callbacks import (
     ChildValidation,
     DeriveGenotype,
     GracefulStop,
+    LiveTerminal,
     RunCard,
 )
 from lnas.errors import InputError
@@ -65,7 +66,7 @@ def add_parts(
     has_bar = any(isinstance(one, ProgressBar) for one in callbacks)
     shown = trainer.get("enable_progress_bar") is not False and sys.stdout.isatty()
     if shown and not has_bar:
-        callbacks.append(RichProgressBar())
+        callbacks.append(LiveTerminal())
     return {
         **trainer,
         "logger": loggers(trainer.get("logger")),

@@ -6,9 +6,29 @@ that is free between its columns. Of two inputs the first keeps to the top, the 
 """
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from lnas.genotype import Genotype
+
+class Drawable(Protocol):
+    """What a picture needs to know of a genotype, or of two that are laid over each other."""
+
+    @property
+    def space(self) -> str:
+        """Name of the space."""
+
+    @property
+    def cells(self) -> Mapping[str, Sequence[Sequence[tuple[str, int]]]]:
+        """Per cell type, for each node its inputs as (operation, source state) pairs."""
+
+    @property
+    def concat(self) -> Mapping[str, Sequence[int]]:
+        """Per cell type, the states that make the output."""
+
+    @property
+    def first_node(self) -> int:
+        """The state number of the first node."""
 
 
 @dataclass(eq=False)
@@ -32,12 +52,12 @@ class Arrow:
     lane: int = 0
 
 
-def output_is_last_node(genotype: Genotype, cell_type: str) -> bool:
+def output_is_last_node(genotype: Drawable, cell_type: str) -> bool:
     """Tell whether the last node by itself is the output of the cell (NAS-Bench-201)."""
-    return (genotype.concat or {})[cell_type] == (_last_state(genotype, cell_type),)
+    return tuple(genotype.concat[cell_type]) == (_last_state(genotype, cell_type),)
 
 
-def assign(genotype: Genotype, cell_type: str) -> list[Arrow]:
+def assign(genotype: Drawable, cell_type: str) -> list[Arrow]:
     """Return the arrows of a cell with sides and lanes, those to the output last."""
     inputs = genotype.first_node
     cell = genotype.cells[cell_type]
@@ -52,7 +72,7 @@ def assign(genotype: Genotype, cell_type: str) -> list[Arrow]:
     highest = {side: max([a.lane for a in arrows if a.side == side], default=0) for side in (1, -1)}
     side = -1 if highest[-1] <= highest[1] else 1
     last = _last_state(genotype, cell_type)
-    for state in (genotype.concat or {})[cell_type]:
+    for state in genotype.concat[cell_type]:
         arrow = Arrow("", state, state - inputs + 1, len(cell) + 1)
         if state != last:  # all others share the outermost lane
             arrow.side, arrow.lane = side, highest[side] + 1
@@ -74,7 +94,7 @@ def ports(arrows: list[Arrow]) -> dict[tuple[int, int], list[Arrow]]:
     return order
 
 
-def _last_state(genotype: Genotype, cell_type: str) -> int:
+def _last_state(genotype: Drawable, cell_type: str) -> int:
     return genotype.first_node + len(genotype.cells[cell_type]) - 1
 
 

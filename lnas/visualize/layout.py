@@ -5,14 +5,13 @@ turns up or down only right above or below a state's box. Its operation's name s
 before its node, and no arrow turns in a gap: so names overlap nothing, whatever the cell.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
 from matplotlib.textpath import TextPath
 
-from lnas.genotype import Genotype
-from lnas.visualize.lanes import Arrow, assign, output_is_last_node, ports
+from lnas.visualize.lanes import Arrow, Drawable, assign, output_is_last_node, ports
 from lnas.visualize.palette import label
 
 NAME_SIZE, STATE_SIZE = 10.0, 11.0  # points
@@ -88,18 +87,30 @@ def text_width(text: str, size: float) -> float:
     return float(TextPath((0, 0), text, size=size).get_extents().width) / 72
 
 
-def lay_out(genotype: Genotype, cell_type: str) -> CellLayout:
-    """Place all states and operations of the cell `cell_type` of `genotype`."""
+def lay_out(genotype: Drawable, cell_type: str, named: Callable[[str], str] = label) -> CellLayout:
+    """Place all states and operations of the cell `cell_type` of `genotype`.
+
+    Args:
+        genotype: The cells.
+        cell_type: Which of them.
+        named: What is written on the arrow of an operation.
+    """
     arrows = assign(genotype, cell_type)
-    grid = _Grid(genotype, cell_type, arrows)
+    grid = _Grid(genotype, cell_type, arrows, named)
     return CellLayout((*_inputs(grid, arrows), *_states(grid)), tuple(_wires(grid, arrows)))
 
 
 class _Grid:
     """The columns of a cell: their centres, their widths, the places where arrows touch them."""
 
-    def __init__(self, genotype: Genotype, cell_type: str, arrows: list[Arrow]) -> None:
-        self.space = genotype.space
+    def __init__(
+        self,
+        genotype: Drawable,
+        cell_type: str,
+        arrows: list[Arrow],
+        named: Callable[[str], str],
+    ) -> None:
+        self.space, self.named = genotype.space, named
         self.cell = genotype.cells[cell_type]
         self.ports = ports(arrows)
         self.texts = [str(node) for node in range(len(self.cell))]
@@ -108,7 +119,7 @@ class _Grid:
         self.texts.append(OUTPUTS[self.space])
         # The longest name of all cells, so that the columns of different cells stand aligned.
         names = {op for cell in genotype.cells.values() for node in cell for op, _ in node}
-        longest = [_name_width(text) for text in [*map(label, names), MERGES[self.space]]]
+        longest = [_name_width(text) for text in [*map(named, names), MERGES[self.space]]]
         self.gap = max(longest) + GAP
         self.widths = [max(text_width(text, STATE_SIZE) for text in INPUTS[self.space]) + 0.28]
         self.centres = [0.0]
@@ -161,7 +172,7 @@ def _states(grid: _Grid) -> Iterator[Box]:
 def _wires(grid: _Grid, arrows: list[Arrow]) -> Iterator[Wire]:
     merging = next((arrow for arrow in arrows if not arrow.operation and arrow.side), None)
     for arrow in arrows:
-        text = label(arrow.operation) if arrow.operation else ""
+        text = grid.named(arrow.operation) if arrow.operation else ""
         if arrow is merging:
             text = MERGES[grid.space]
         name = None

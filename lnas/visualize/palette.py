@@ -65,6 +65,14 @@ def label(operation: str) -> str:
     return re.sub(r"(?<=\d)x(?=\d)", "×", operation).replace("_", " ")
 
 
+def short_label(operation: str) -> str:
+    """Return the name for a line of a terminal: `sep_conv_3x3` is "sep3"."""
+    size = re.search(r"_(\d+)x\d+", operation)
+    words = label(operation).split()
+    first = words[0] if operation not in ACTIVATIONS else operation
+    return f"{first}{size[1]}" if size else first
+
+
 def tint(colour: str, strength: float = 0.14) -> tuple[float, float, float]:
     """Mix `colour` ("#rrggbb") into white; `strength` 1 is the colour itself, 0 is white."""
     red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))

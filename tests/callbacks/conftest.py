@@ -49,11 +49,12 @@ def small_module():
 @pytest.fixture
 def small_trainer(tmp_path):
     def make(*callbacks, epochs=1, loggers=None, checkpoints=None, folder=tmp_path, **options):
+        options = {"enable_progress_bar": False} | options
         return Trainer(
             default_root_dir=folder, accelerator="cpu", max_epochs=epochs, log_every_n_steps=1,
             logger=[MetricsCsv()] if loggers is None else loggers, plugins=[AtomicCheckpointIO()],
-            callbacks=[*callbacks, checkpoints or Checkpoints()], enable_progress_bar=False,
-            enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
+            callbacks=[*callbacks, checkpoints or Checkpoints()], enable_model_summary=False,
+            num_sanity_val_steps=0, use_distributed_sampler=False,
             **options,
         )  # fmt: skip
 

@@ -100,7 +100,7 @@ def test_diff_says_when_there_is_none_and_when_cells_are_isomorphic(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "show,convert,diff"),
+        ([], "show,convert,diff,trail"),
         (["draw"], "draw"),
         (["show"], "genotype"),
         (["show", "darts_v2", "--pictures", "x"], "--pictures"),
@@ -121,3 +121,10 @@ def test_bad_input_is_one_line(arguments, message, tmp_path, monkeypatch):
         genotype_command(arguments)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_diff_draws_both_cells_in_one_picture(tmp_path, capsys):
+    picture = tmp_path / "diff.svg"
+    assert genotype_command(["diff", "darts_v1", "darts_v2", "--picture", str(picture)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"picture: {picture}"
+    assert picture.read_text(encoding="utf-8").startswith("<?xml")
