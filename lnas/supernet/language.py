@@ -137,7 +137,8 @@ class Decoder(nn.Module):
         dropped = sequence if masks.output is None else sequence * masks.output
         state, activations = sequence[-1:].detach(), (sequence, dropped)
         if fused:
-            return WordOutput(dropped, weight, self.bias, state, activations)
+            decoder = dropped, weight, self.bias
+            return WordOutput(decoder, masks.output, state, activations)
         return Output(functional.linear(dropped, weight, self.bias), None, state, activations)
 
 
@@ -146,24 +147,24 @@ class WordOutput(Output):
     """Scores of words that are computed when somebody looks at them.
 
     Args:
-        features: What the decoder reads, (time, streams, units).
-        weight: (words, units).
-        bias: (words,).
+        decoder: What the decoder reads, (time, streams, units), its matrix, (words, units), and its
+            bias, (words,).
+        mask: The factors of the dropout in what it reads, (streams, units).
         state: See `Output`.
         activations: See `Output`.
     """
 
     decoder: tuple[Tensor, Tensor, Tensor]
+    mask: Tensor | None
 
     def __init__(
         self,
-        features: Tensor,
-        weight: Tensor,
-        bias: Tensor,
+        decoder: tuple[Tensor, Tensor, Tensor],
+        mask: Tensor | None,
         state: State,
         activations: tuple[Tensor, Tensor],
     ) -> None:
-        parts: dict[str, Any] = {"decoder": (features, weight, bias), "auxiliary": None}
+        parts: dict[str, Any] = {"decoder": decoder, "mask": mask, "auxiliary": None}
         parts |= {"state": state, "activations": activations, "entropy": None}
         for name, value in parts.items():
             object.__setattr__(self, name, value)
@@ -175,9 +176,8 @@ class WordOutput(Output):
 
     def cross_entropy(self, targets: Tensor) -> Tensor:
         """Return the mean cross entropy in nats, without writing the scores down."""
-        features, weight, bias = self.decoder
-        with full_precision(features):
-            return word_loss(features.flatten(0, 1), weight, bias, targets.flatten())
+        with full_precision(self.decoder[0]):
+            return word_loss(*self.decoder, targets, self.mask)
 
 
 def first_state(state: State, streams: int, like: Tensor) -> Tensor:

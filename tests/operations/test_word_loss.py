@@ -10,9 +10,14 @@ from lnas.operations.word_loss import word_loss
 
 def inputs(dtype=torch.float64):
     draw = torch.Generator().manual_seed(0)
-    sizes = ((11, 4), (7, 4), (7,))
+    sizes = ((4, 3, 5), (7, 5), (7,))
     tensors = [torch.randn(*size, generator=draw, dtype=dtype) for size in sizes]
-    return tensors, torch.randint(7, (11,), generator=draw)
+    return tensors, torch.randint(7, (4, 3), generator=draw)
+
+
+def whole(features, weight, bias, targets):
+    scores = functional.linear(features, weight, bias)
+    return functional.cross_entropy(scores.flatten(0, 1), targets.flatten())
 
 
 @pytest.mark.parametrize("scores", [7, 30, 10_000])
@@ -22,14 +27,41 @@ def test_loss_and_gradients_are_those_of_the_whole(monkeypatch, scores, learning
     tensors, targets = inputs()
     wanted = [tensors[index].requires_grad_() for index in learning]
     found = word_loss(*tensors, targets)
-    features, weight, bias = tensors
-    expected = functional.cross_entropy(functional.linear(features, weight, bias), targets)
+    expected = whole(*tensors, targets)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     pairs = zip(
         torch.autograd.grad(3 * found, wanted), torch.autograd.grad(3 * expected, wanted),
         strict=True,
     )  # fmt: skip
     for gradient, reference in pairs:
+        torch.testing.assert_close(gradient, reference, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("kept", [0, 2, 5])
+@pytest.mark.parametrize("learning", [(0, 1, 2), (0,), (1,), (2,)])
+def test_products_over_kept_units_are_those_over_all(kept, learning, monkeypatch):
+    tensors, targets = inputs()
+    order = torch.rand(3, 5, generator=torch.Generator().manual_seed(1)).argsort(1)
+    mask = 2.0 * (order < kept).double()
+    wanted = [tensors[index].requires_grad_() for index in learning]
+
+    def given():
+        return (tensors[0] * mask, *tensors[1:], targets)
+
+    expected = whole(*given())
+    gradients = torch.autograd.grad(3 * expected, wanted)
+    taken = []
+    for name in ("_of_all", "_of_kept"):
+        own = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, o=own, n=name: taken.append(n) or o(*a))
+    monkeypatch.setattr(module, "STEPS", 4)
+    found = word_loss(*given(), mask)
+    assert taken == ["_of_kept" if kept < 3 else "_of_all"]
+    monkeypatch.setattr(module, "STEPS", 5)
+    word_loss(*given(), mask)
+    assert taken[-1] == "_of_all"  # so few steps are not worth the rows that they take
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    for gradient, reference in zip(torch.autograd.grad(3 * found, wanted), gradients, strict=True):
         torch.testing.assert_close(gradient, reference, rtol=1e-11, atol=1e-12)
 
 
