@@ -64,9 +64,8 @@ def curve_of(activation: nn.Module) -> str | None:
 class Curves:
     """Values and slopes of the four activations at the same points, what they share computed once.
 
-    With s = sigmoid(x) and r = s (1 - s), the slope of the sigmoid:
-    tanh(x) = (2 s - 1) / (1 - 2 r), and its slope is (2 r / (1 - 2 r))^2. One sigmoid costs a
-    fraction of a tanh on CPUs.
+    With s = sigmoid(x) and r = s (1 - s), the slope of the sigmoid: tanh(x) is
+    (2 s - 1) / (1 - 2 r). One sigmoid costs a fraction of a tanh on CPUs.
 
     Args:
         points: Any shape.
@@ -90,7 +89,7 @@ class Curves:
             return self._relu.sign()
         if curve == "sigmoid":
             return self._sigmoid_slope
-        return (2 * self._sigmoid_slope).mul_(self._stretch).square_()
+        return torch.addcmul(self._one, self._tanh, self._tanh, value=-1)
 
     @cached_property
     def _relu(self) -> Tensor:
@@ -105,9 +104,10 @@ class Curves:
         return self._sigmoid.addcmul(self._sigmoid, self._sigmoid, value=-1)
 
     @cached_property
-    def _stretch(self) -> Tensor:
-        return (-2 * self._sigmoid_slope).add_(1).reciprocal_()
+    def _tanh(self) -> Tensor:
+        below = torch.rsub(self._sigmoid_slope, -1, alpha=-2)
+        return torch.rsub(self._sigmoid, 1, alpha=2).div_(below)
 
     @cached_property
-    def _tanh(self) -> Tensor:
-        return (2 * self._sigmoid).sub_(1).mul_(self._stretch)
+    def _one(self) -> Tensor:
+        return self.points.new_ones(())

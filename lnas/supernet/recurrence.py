@@ -1,8 +1,8 @@
 """The fast path of recurrent cells: the numbers of the plain formulas with far less traffic.
 
 What one state has in common for all nodes that read it is in `recurrent_source.py`. Backward runs
-through time by hand: it remembers two numbers of each edge and unit, computes what follows from
-them anew, and leaves the gradients of the matrices to one long product a state at the end. It has
+through time by hand: it remembers three numbers of each edge and unit (four for the gradients of
+the gates), and leaves the gradients of the matrices to one long product a state at the end. It has
 no second derivatives, and a pass can be propagated back only once.
 """
 
@@ -97,7 +97,7 @@ class _Pass:
         self.recurrent, self.hidden, self.gates = recurrent, hidden, gates
         matrices = dict(zip(self.entered, weights, strict=True))
         self.sources = {
-            state: Source(groups, self.curves, matrices, gates, self.learns_gates)
+            state: Source(groups, self.curves, matrices, gates, self.keeps, self.learns_gates)
             for state, groups in enumerate(self.plan)
             if groups
         }

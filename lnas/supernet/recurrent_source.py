@@ -5,7 +5,8 @@ the gate c and the candidate h that come out for an edge, with the gates g_k and
 
     sum_k g_k (s + c (f_k(h) - s)) = g s + c (sum_k g_k f_k(h) - g s),
 
-so that an edge costs one gate, whatever the number of its activations.
+so that an edge costs one gate, whatever the number of its activations. The bracket and its slope in
+h are kept for backward, which would otherwise have to find all activations anew.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +30,8 @@ class Source:
         curves: Name of each column's activation.
         matrices: Matrix of each node, (units, 2 * units).
         gates: (edges, ops) of the whole cell.
-        learns_gates: Backward is to find the gradients of the gates.
+        keeps: There will be a backward.
+        learns_gates: It is to find the gradients of the gates.
     """
 
     def __init__(
@@ -38,9 +40,10 @@ class Source:
         curves: Sequence[str],
         matrices: Mapping[int, Tensor],
         gates: Tensor,
+        keeps: bool,
         learns_gates: bool,
     ) -> None:
-        self.groups, self.learns_gates = groups, learns_gates
+        self.groups, self.keeps, self.learns_gates = groups, keeps, learns_gates
         self.curves = [[curves[column] for column in group.columns] for group in groups]
         self.targets = [target for group in groups for target in group.targets]
         first, last = self.targets[0], self.targets[-1] + 1
@@ -64,6 +67,10 @@ class Source:
         self.steps = steps
         # Gates and points of the candidates; in backward, their gradients.
         self.pairs = self.weight.new_empty(steps, streams, 2, edges, self.units)
+        self.brackets = self.weight.new_empty(steps, streams, edges, self.units)
+        # Who does not ask for the gradients of the gates needs no points any more.
+        points = self.pairs[:, :, 1]
+        self.slopes = torch.empty_like(self.brackets) if self.learns_gates else points
         self.inputs = self.weight.new_empty(steps, streams, self.units)
         if self.learns_gates:
             sizes = [part.stop - part.start for part in self.parts]
@@ -75,37 +82,37 @@ class Source:
 
     def read(self, step: int, state: Tensor, masked: Masked) -> Iterator[tuple[int, Tensor]]:
         """Yield what each edge adds to its node, (streams, units)."""
-        pair = self.pairs[step % self.steps]
+        pair, bracket = self.pairs[step % self.steps], self.brackets[step % self.steps]
         read = masked(state, self.inputs[step % self.steps])
         torch.mm(read, self.weight, out=pair.view(len(pair), -1))
         gate, state = pair[:, 0].sigmoid_(), state[:, None]
+        torch.mul(state, -self.total, out=bracket)
         for group, part in enumerate(self.parts):
-            mixed, _ = self._mix(group, Curves(pair[:, 1, part]))
-            total = self.total[part]
-            mixed.addcmul_(state, -total).mul_(gate[:, part]).addcmul_(state, total)
-            yield from zip(self.groups[group].targets, mixed.unbind(1), strict=True)
+            curves = Curves(pair[:, 1, part])
+            for curve, weight in self._weighed(group):
+                bracket[:, part].addcmul_(curves.value(curve), weight)
+            if self.keeps:
+                self._write_slopes(group, curves, self.slopes[step % self.steps, :, part])
+        added = (gate * bracket).addcmul_(state, self.total)
+        yield from zip(self.targets, added.unbind(1), strict=True)
 
     def learn(
         self, step: int, state: Tensor, of_sums: Tensor, of_state: Tensor, mask: Tensor | None
     ) -> None:
         """Add to the gradient of the state; keep those of gates and points in their place."""
         pair, of_edges = self.pairs[step], of_sums[:, self.where]
-        gate, points, state = pair[:, 0], pair[:, 1], state[:, None]
+        gate, points = pair[:, 0], pair[:, 1]
         through = of_edges * gate
         around = of_edges - through
         if self.around is not None:
-            self.around.addcmul_(around, state)
-        closed = 1 - gate
-        for group, part in enumerate(self.parts):
-            curves = Curves(points[:, part])
-            mixed, slope = self._mix(group, curves, slope=True)
-            if self.learns_gates:
+            self.around.addcmul_(around, state[:, None])
+            for group, part in enumerate(self.parts):
+                curves = Curves(points[:, part])
                 for sum_, curve in zip(self.products[group], self.curves[group], strict=True):
                     sum_.addcmul_(through[:, part], curves.value(curve))
-            mixed.addcmul_(state, -self.total[part])
-            torch.mul(closed[:, part], mixed, out=gate[:, part])
-            torch.mul(through[:, part], slope, out=points[:, part])
-        gate.mul_(through)
+        torch.mul(through, self.slopes[step], out=points)
+        through.addcmul_(through, gate, value=-1)
+        torch.mul(through, self.brackets[step], out=gate)
         of_state.add_(around.mul_(self.total).sum(1))
         of_read = pair.view(len(pair), -1) @ self.weight.t()
         of_state.add_(of_read) if mask is None else of_state.addcmul_(of_read, mask)
@@ -125,14 +132,12 @@ class Source:
             for column, product in zip(group.columns, products, strict=True):
                 of_gates[list(group.rows), column] += product.sum((0, 2)) + around[part]
 
-    def _mix(self, group: int, curves: Curves, slope: bool = False) -> tuple[Tensor, Tensor]:
-        """Return the weighed sum of the activations and, if asked for, its slope."""
-        mixed = slopes = curves.points
-        for index, curve in enumerate(self.curves[group]):
-            gate = self.gates[group][:, index : index + 1]
-            value = curves.value(curve)
-            mixed = value * gate if index == 0 else mixed.addcmul_(value, gate)
-            if slope:
-                rise = curves.slope(curve)
-                slopes = rise * gate if index == 0 else slopes.addcmul_(rise, gate)
-        return mixed, slopes
+    def _write_slopes(self, group: int, curves: Curves, out: Tensor) -> None:
+        """Write the slope of the weighed sum of a group's activations over their points."""
+        written = [(curves.slope(curve), weight) for curve, weight in self._weighed(group)]
+        for index, (slope, weight) in enumerate(written):
+            torch.mul(slope, weight, out=out) if index == 0 else out.addcmul_(slope, weight)
+
+    def _weighed(self, group: int) -> Iterator[tuple[str, Tensor]]:
+        """Yield the activations of a group and their gates, (edges, 1)."""
+        yield from zip(self.curves[group], self.gates[group].t()[..., None], strict=True)
