@@ -9,7 +9,7 @@ from lnas.genotype import Genotype
 from lnas.networks import RecurrentNetwork, unused_parameters
 from lnas.spaces import RecurrentSpace, zoo
 from lnas.supernet import Dropouts, RecurrentSupernet
-from lnas.tasks import TextExamples
+from lnas.tasks import LanguageModeling, TextBatch, TextExamples
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 PATHS = ["fused", "reference"]
@@ -149,3 +149,87 @@ def test_what_the_network_cannot_do_is_refused():
         RecurrentNetwork(zoo.load("darts_v2"))
     with pytest.raises(InputError, match="units=0"):
         RecurrentNetwork(zoo.load("darts_rnn_v1"), units=0)
+
+
+class Transcription:
+    """The derived language model and its training as the papers and the released code have them."""
+
+    def __init__(self, pairs, weights):
+        self.pairs = pairs
+        self.weights = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
+
+    def scores(self, tokens, hidden, masks):
+        w, outputs = self.weights, []
+        embedded = w["embedding.weight"] * masks["words"]
+        for token in tokens:
+            x = embedded[token] * masks["embedding"] * masks["inputs"]
+            pair = torch.cat([x, hidden * masks["hidden"]], 1) @ w["cell.input.weight"]
+            c, h = pair.split(hidden.shape[1], 1)
+            states = [hidden + torch.sigmoid(c) * (torch.tanh(h) - hidden)]
+            for node, (name, source) in enumerate(self.pairs, start=1):
+                before = states[source]
+                pair = (before * masks["hidden"]) @ w[f"cell.nodes.{node}.weight"]
+                c, h = pair.split(hidden.shape[1], 1)
+                value = {
+                    "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid,
+                    "identity": lambda x: x,
+                }[name](h)  # fmt: skip
+                states.append(before + torch.sigmoid(c) * (value - before))
+            hidden = sum(states[1:]) / len(self.pairs)
+            outputs.append(hidden)
+        sequence = torch.stack(outputs)
+        dropped = sequence * masks["output"]
+        return dropped @ w["embedding.weight"].t() + w["decoder.bias"], sequence, dropped
+
+    def step(self, inputs, targets, hidden, masks, rate):
+        """Return the loss without penalties before an SGD step with clipping, and the new state."""
+        scores, sequence, dropped = self.scores(inputs, hidden, masks)
+        chances = torch.log_softmax(scores, -1).gather(-1, targets[..., None])
+        loss = -chances.mean()
+        penalty = 0.5 * dropped.pow(2).mean() + 1e-3 * (sequence[1:] - sequence[:-1]).pow(2).mean()
+        gradients = torch.autograd.grad(loss + penalty, [*self.weights.values()])
+        norm = sum(g.pow(2).sum() for g in gradients).sqrt()
+        scale = min(1.0, 0.25 / (norm.item() + 1e-6))
+        with torch.no_grad():
+            for weight, gradient in zip(self.weights.values(), gradients, strict=True):
+                weight -= rate * (scale * gradient + 8e-7 * weight)
+        return loss.item(), sequence[-1].detach(), scale
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_twenty_steps_have_the_losses_of_a_plain_transcription(path):
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    genotype, words, units, streams = zoo.load("darts_rnn_v2"), 30, 12, 4
+    net = RecurrentNetwork(genotype, words, units, Dropouts(0.1, 0.2, 0.75, 0.25, 0.75))
+    net.path = path
+    pairs = [(name, source) for _, source, name in genotype.edges("recurrent")]
+    plain = Transcription(pairs, dict(net.named_parameters()))
+    task = LanguageModeling(words, activation=0.5, temporal=1e-3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=20.0, weight_decay=8e-7)
+    text = torch.randint(words, (20 * 35 + 1, streams)) // 3 * 3  # a third of the words are used
+    state, hidden, found, expected, scales = None, torch.zeros(streams, units), [], [], []
+    place = 0
+    for number, length in enumerate(torch.randint(5, 36, (20,)).tolist()):
+        inputs, targets = text[place : place + length], text[place + 1 : place + length + 1]
+        place += length
+        net.set_draw(3, number)
+        masks = net.dropouts.draw(net._mask_generator, words, streams, net.embedding.weight)
+        rate = 20.0 * length / 35
+        loss, after, scale = plain.step(inputs, targets, hidden, vars(masks), rate)
+        expected.append(loss)
+        scales.append(scale)
+        hidden = after
+        batch = TextBatch(inputs, targets, number == 0, length / 35)
+        total, output, state = task.loss(net, batch, state, "evaluation")
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 0.25)
+        optimizer.param_groups[0]["lr"] = 20.0 * task.learning_rate_factor(batch)
+        optimizer.step()
+        found.append(output.entropy.item())
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert expected[-1] < expected[0] - 0.3
+    assert min(scales) < 1 < 2 * max(scales)
+    for name, weight in net.named_parameters():
+        torch.testing.assert_close(weight, plain.weights[name], rtol=1e-8, atol=1e-9)

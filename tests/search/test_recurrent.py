@@ -1,6 +1,7 @@
 """Searches of recurrent cells against a plain loop, resumed, and on two ranks."""
 
 import itertools
+from functools import partial
 from importlib import util
 from pathlib import Path
 
@@ -8,7 +9,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from lnas.callbacks import ChildValidation, DeriveGenotype, PruneClosed, derive_genotype
+from lnas.operations import statistics
+from lnas.relaxations import ClippedReLU
 from lnas.search import FirstOrder, Joint, SearchCallback, SearchModule, SecondOrder
+from lnas.spaces import RecurrentSpace
 
 STRATEGIES = {
     "first": FirstOrder,
@@ -168,3 +173,51 @@ def test_two_ranks_resume_bit_identical_each_with_its_own_state(run_two_ranks, t
         assert rows == again
     own = [rank[0][0]["state of weights"] for rank in ranks]
     assert not torch.equal(*own)
+
+
+def pruned(tiny, folder, path):
+    module = recurrent.module(
+        space=RecurrentSpace(("tanh", "relu", "sigmoid", "identity"), nodes=3),
+        relaxation=ClippedReLU(),
+        architecture_optimizer=partial(torch.optim.Adam, lr=0.1),
+    )
+    module.supernet.path = path
+    trainer = tiny.trainer(folder, [PruneClosed(), DeriveGenotype()], precision="64-true")
+    trainer.fit(module, datamodule=recurrent.data())
+    return module, [row.get("search/open_operations") for row in trainer.logger.rows]
+
+
+def test_clipped_gates_prune_a_recurrent_cell_on_both_paths(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(derive_genotype, "draw_genotype", lambda *things: None)
+    (fused, counts), (plain, same) = (pruned(tiny, tmp_path / p, p) for p in ("fused", "reference"))
+    counts = [count for count in counts if count is not None]
+    assert counts == [count for count in same if count is not None]
+    assert 0 < counts[-1] < 24
+    expected = plain.state_dict()
+    for name, value in fused.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-8, atol=1e-9, msg=name)
+
+
+def test_the_child_of_a_recurrent_search_is_measured_as_a_plain_loop_measures_it(
+    tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(derive_genotype, "draw_genotype", lambda *things: None)
+    module, data, derived = recurrent.module(), recurrent.data(), DeriveGenotype()
+    trainer = tiny.trainer(tmp_path, [derived, ChildValidation()], precision="64-true")
+    trainer.fit(module, datamodule=data)
+    found = trainer.logger.rows[-1]
+    module.double().eval()
+    net = module.supernet
+    net.path = "reference"
+    one_hot = {name: t.double() for name, t in module.space.one_hot(derived.genotype).items()}
+    for name, gates in {"supernet": module.architecture.probabilities(), "child": one_hot}.items():
+        total, words, state = 0.0, 0, None
+        with torch.no_grad(), statistics(net, "running"):
+            for batch in data.held_out_loader():
+                output = net(batch.inputs, gates, state)
+                state, flat = output.state, output.logits.flatten(0, 1)
+                total += functional.cross_entropy(flat, batch.targets.flatten(), reduction="sum")
+                words += batch.targets.numel()
+        perplexity = (total / words).exp().item()
+        assert found[f"search/final_{name}_perplexity"] == pytest.approx(perplexity, rel=1e-6)
+    assert found["search/final_recalibrated_perplexity"] != found["search/final_child_perplexity"]
