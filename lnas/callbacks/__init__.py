@@ -26,6 +26,7 @@ from lnas.callbacks.project import Project
 from lnas.callbacks.proximity import Proximity
 from lnas.callbacks.prune_closed import PruneClosed
 from lnas.callbacks.resource_cost import ResourceCost
+from lnas.callbacks.return_to_best import ReturnToBest
 from lnas.callbacks.run_card import RunCard
 from lnas.callbacks.skip_count_stop import SkipCountStop
 from lnas.callbacks.stable_ranking_stop import StableRankingStop
@@ -60,6 +61,7 @@ __all__ = [
     "Proximity",
     "PruneClosed",
     "ResourceCost",
+    "ReturnToBest",
     "RunCard",
     "SkipCountStop",
     "StableRankingStop",

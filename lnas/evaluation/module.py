@@ -59,6 +59,10 @@ class EvaluationModule(LightningModule):
             one by the task's measure on held-out data.
         seed: Seed of the initial weights and of the dropped paths.
 
+    Attributes:
+        rescue: Brings good weights back after a loss that is not finite, or says that it cannot;
+            None: such a loss is an error.
+
     Raises:
         InputError: An argument is outside its range, or the genotype is unknown.
     """
@@ -100,6 +104,7 @@ class EvaluationModule(LightningModule):
         self.test_metrics = self.task.metrics()
         self._held_out: dict[str, float] = {}
         self._states: dict[str, State] = {}
+        self.rescue: Callable[[], bool] | None = None
         # A cell may hold operations that do not reach the output: no gradient to wait for. Data
         # that the network cannot take is refused here as well.
         unused = unused_parameters(self.network, self.examples)
@@ -157,6 +162,10 @@ class EvaluationModule(LightningModule):
         loss, output = self._loss(batch, "train", role="evaluation")
         # The mean over ranks is not finite as soon as one rank's loss is not: all raise together.
         if not torch.isfinite(self.trainer.strategy.reduce(loss.detach(), reduce_op="mean")):
+            if self.rescue is not None and self.rescue():
+                self.forget()
+                # A step of no gradient: that no rank leaves one out, the others would wait.
+                return 0.0 * torch.stack([w.sum() for w in self.network.parameters()]).sum()
             raise NonFiniteError(
                 f"The training loss is not finite in epoch {self.current_epoch}, batch "
                 f"{batch_index}; lower the learning rate or check the data."
@@ -203,6 +212,10 @@ class EvaluationModule(LightningModule):
         cost = network_cost(self.network, self.examples)
         row |= {"eval/parameters": cost.parameters, "eval/multiply_adds": cost.multiply_adds}
         log_row(self.trainer, {"eval/step": self.trainer.global_step, **row})
+
+    def forget(self) -> None:
+        """Start all texts anew: nothing is carried over into the next batches."""
+        self._states.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the cell, and of every rank its sums and its states; every rank must save."""
