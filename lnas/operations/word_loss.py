@@ -14,8 +14,8 @@ from torch import Tensor
 from lnas.operations.depthwise import NO_SECOND_DERIVATIVE
 
 SCORES = 4_000_000  # at a time; 16 megabytes in single precision
-# On CPUs, up to this share of kept units and from so many steps on, many small products win over few
-# large ones: each stream takes its rows of the matrix once for all steps.
+# On CPUs, up to this share of kept units and from so many steps on, many small products win over
+# few large ones: each stream takes its rows of the matrix once for all steps.
 SHARE, STEPS = 0.5, 24
 
 Found = tuple[Tensor, list[Tensor | None]]
