@@ -117,14 +117,6 @@ def test_the_command_writes_json_without_network_or_account(run, tmp_path, capsy
     assert capsys.readouterr().out == f"{count} panels in 4 sections: {file}\n"
 
 
-def test_without_a_key_the_command_ends_at_once_with_one_line(capsys, monkeypatch):
-    monkeypatch.setattr(workspace, "has_account", lambda: False)
-    assert main(["dashboard", "--entity", "team"]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("lnas: There is no key of a W&B account; run `wandb login` once")
-    assert error.count("\n") == 1
-
-
 def test_what_wandb_refuses_is_said_in_one_line(monkeypatch):
     pytest.importorskip("wandb_workspaces")
     made = build(planned(), "team", "project")
@@ -135,16 +127,3 @@ def test_what_wandb_refuses_is_said_in_one_line(monkeypatch):
     monkeypatch.setattr(type(made), "save", refuse)
     with pytest.raises(InputError, match=r"for team/project: no route to host; check the names"):
         workspace.publish(made)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "give --entity NAME, or --output FILE"),
-        (["--output", "x.json", "nowhere"], "nowhere is not the folder of a run"),
-        (["--colour"], "unrecognized arguments: --colour; see `lnas dashboard --help`"),
-    ],
-)
-def test_bad_input_is_one_line(arguments, message, capsys):
-    assert main(["dashboard", *arguments]) == 2
-    assert message in capsys.readouterr().err
