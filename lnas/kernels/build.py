@@ -30,7 +30,7 @@ _off = 0
 
 def available() -> bool:
     """Whether compiled kernels are there to be used; the first call may compile them."""
-    return not _off and os.environ.get(SWITCH, "1") != "0" and library() is not None
+    return not _off and os.environ.get(SWITCH, "1") != "0" and loaded() is not None
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def disabled() -> Iterator[None]:
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def loaded() -> ctypes.CDLL | None:
     """Return the loaded kernels, or None where they cannot be made."""
     compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
     if compiler is None or sys.platform != "linux":

@@ -8,11 +8,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #ifdef _OPENMP
 #include <omp.h>
 #endif
+
+#define INLINE __attribute__((always_inline))
 
 namespace {
 
@@ -165,9 +168,23 @@ template <class T, int BYTES> struct Kernels {
         }
     }
 
+    // Calls block(row, column, rows, vectors of columns) for tiles that fill registers.
+    template <class Tile> INLINE static inline void tiles(Int rows, Int columns, const Tile &block) {
+        auto down = [&](Int column, auto width) INLINE {
+            Int row = 0;
+            for (; row + 6 <= rows; row += 6) block(row, column, std::integral_constant<int, 6>(), width);
+            for (; row + 4 <= rows; row += 4) block(row, column, std::integral_constant<int, 4>(), width);
+            for (; row + 2 <= rows; row += 2) block(row, column, std::integral_constant<int, 2>(), width);
+            for (; row < rows; row++) block(row, column, std::integral_constant<int, 1>(), width);
+        };
+        Int column = 0;
+        for (; column + 2 * L <= columns; column += 2 * L) down(column, std::integral_constant<int, 2>());
+        for (; column < columns; column += L) down(column, std::integral_constant<int, 1>());
+    }
+
     // out[p, o] = sum_i in[p, i] * w[i, o]
     static void pointwise(const T *in, const T *w, Int c, T *out, Int pixels) {
-        auto block = [&](Int p, Int o, auto rows, auto columns) {
+        auto block = [&](Int p, Int o, auto rows, auto columns) INLINE {
             constexpr int R = decltype(rows)::value, C = decltype(columns)::value;
             V acc[R][C] = {};
             for (Int i = 0; i < c; i++) {
@@ -181,20 +198,12 @@ template <class T, int BYTES> struct Kernels {
             for (int a = 0; a < R; a++)
                 for (int b = 0; b < C; b++) store(out + (p + a) * c + o + b * L, acc[a][b]);
         };
-        auto columns = [&](Int o, auto size) {
-            Int p = 0;
-            for (; p + 6 <= pixels; p += 6) block(p, o, std::integral_constant<int, 6>(), size);
-            for (; p + 2 <= pixels; p += 2) block(p, o, std::integral_constant<int, 2>(), size);
-            for (; p < pixels; p++) block(p, o, std::integral_constant<int, 1>(), size);
-        };
-        Int o = 0;
-        for (; o + 2 * L <= c; o += 2 * L) columns(o, std::integral_constant<int, 2>());
-        for (; o < c; o += L) columns(o, std::integral_constant<int, 1>());
+        tiles(pixels, c, block);
     }
 
     // dw[o, i] += sum_p g[p, o] * d[p, i]
     static void pointwise_weight(const T *d, const T *g, Int c, T *dw, Int pixels) {
-        auto block = [&](Int o, Int i, auto rows, auto columns) {
+        auto block = [&](Int o, Int i, auto rows, auto columns) INLINE {
             constexpr int R = decltype(rows)::value, C = decltype(columns)::value;
             V acc[R][C];
             for (int a = 0; a < R; a++)
@@ -210,15 +219,7 @@ template <class T, int BYTES> struct Kernels {
             for (int a = 0; a < R; a++)
                 for (int b = 0; b < C; b++) store(dw + (o + a) * c + i + b * L, acc[a][b]);
         };
-        auto columns = [&](Int i, auto size) {
-            Int o = 0;
-            for (; o + 6 <= c; o += 6) block(o, i, std::integral_constant<int, 6>(), size);
-            for (; o + 4 <= c; o += 4) block(o, i, std::integral_constant<int, 4>(), size);
-            for (; o < c; o++) block(o, i, std::integral_constant<int, 1>(), size);
-        };
-        Int i = 0;
-        for (; i + 2 * L <= c; i += 2 * L) columns(i, std::integral_constant<int, 2>());
-        for (; i < c; i += L) columns(i, std::integral_constant<int, 1>());
+        tiles(c, c, block);
     }
 
     // The input of blocks, normalised where asked for, rectified, with a border of zeros.

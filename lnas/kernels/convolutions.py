@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from lnas.errors import InputError
-from lnas.kernels.build import library
+from lnas.kernels.build import loaded
 
 NO_SECOND_DERIVATIVE = (
     "the fast path has no second derivatives; use the reference path (supernet.path = 'reference')"
@@ -129,6 +129,8 @@ class _Pass:
 
 @final
 class _Mixed(torch.autograd.Function):
+    """All blocks of one depth run together, so that they share what they read in the cache."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -139,7 +141,7 @@ class _Mixed(torch.autograd.Function):
         moments: list[list[Tensor]],
         *weights: Tensor,
     ) -> Tensor:
-        x, gates, run = _dense(x), gates.detach().contiguous(), _Library(x)
+        x, gates, run = _dense(x), gates.detach().contiguous(), _Functions(x)
         weights = tuple(weight.detach().contiguous() for weight in weights)
         pairs = iter(zip(weights[::2], weights[1::2], strict=True))
         matrices = [[next(pairs) for _ in blocks] for blocks in forms]
@@ -169,7 +171,7 @@ class _Mixed(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError(NO_SECOND_DERIVATIVE)
         grad, (x, gates, factors, *rest) = _dense(grads[0]), ctx.saved_tensors
-        forms, moments, run = ctx.forms, ctx.moments, _Library(x)
+        forms, moments, run = ctx.forms, ctx.moments, _Functions(x)
         tensors, (needs_x, needs_gates, *_) = iter(rest), ctx.needs_input_grad
         wanted = iter(ctx.needs_input_grad[5:])
         chains = [[next(tensors) for _ in blocks] for blocks in forms]
@@ -214,46 +216,34 @@ class _Mixed(torch.autograd.Function):
 
 
 def calls() -> int:
-    """Return how often the library was called in this process."""
-    return _Library.calls
+    """Return how often compiled functions were called in this process."""
+    return _Functions.calls
 
 
-class _Library:
-    """Calls of the library on images of one kind."""
+class _Functions:
+    """The compiled functions, for images of one kind."""
 
     calls = 0
 
     def __init__(self, x: Tensor) -> None:
-        found = library()
+        found = loaded()
         if found is None:
             raise InputError("There are no compiled kernels here; see lnas.kernels.available.")
-        self.library, self.kind = found, int(x.dtype == torch.float64)
+        self.functions, self.kind = found, int(x.dtype == torch.float64)
         self.threads = ctypes.c_int64(torch.get_num_threads())
 
     def blocks(self, name: str, passes: list[_Pass]) -> None:
         """Run blocks that do not need each other."""
         given = (_Call * len(passes))(*[one.call for one in passes])
-        count = ctypes.c_int64(len(passes))
-        getattr(self.library, name)(self.kind, given, count, self.threads)
-        _Library.calls += 1
+        self._call(name, given, ctypes.c_int64(len(passes)))
 
     def mix(
         self, images: list[Tensor], moments: list[Tensor], gates: Tensor, factors: Tensor | None
     ) -> Tensor:
-        """Return the weighted sum of normalised images."""
+        """Return the weighted sum of normalised images, (N, C, H, W)."""
         output = torch.empty_like(images[0])
-        self.library.mix(
-            self.kind,
-            *_sizes(output),
-            ctypes.c_int64(len(images)),
-            _pointers(images),
-            _pointers(moments),
-            _pointer(gates),
-            _pointer(factors),
-            _pointer(output),
-            self.threads,
-        )
-        _Library.calls += 1
+        given = _pointers(images), _pointers(moments), _pointer(gates)
+        self._call("mix", *_sizes(images), *given, _pointer(factors), _pointer(output))
         return output
 
     def sums(
@@ -261,28 +251,22 @@ class _Library:
     ) -> Tensor:
         """Return for each image the sums of grad and of grad * normalise(image), (K, 2, C)."""
         result = torch.empty(len(images), 2, grad.shape[1], dtype=torch.float64)
-        self.library.mix_sums(
-            self.kind,
-            *_sizes(grad),
-            ctypes.c_int64(len(images)),
-            _pointer(grad),
-            _pointers(images),
-            _pointers(moments),
-            _pointer(factors),
-            _pointer(result),
-            self.threads,
-        )
-        _Library.calls += 1
+        given = _pointer(grad), _pointers(images), _pointers(moments)
+        self._call("mix_sums", *_sizes(images), *given, _pointer(factors), _pointer(result))
         return result
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        getattr(self.functions, name)(self.kind, *arguments, self.threads)
+        _Functions.calls += 1
 
 
 def _dense(x: Tensor) -> Tensor:
     return x.detach().contiguous(memory_format=torch.channels_last)
 
 
-def _sizes(x: Tensor) -> tuple[ctypes.c_int64, ctypes.c_int64, ctypes.c_int64]:
-    n, c, h, w = x.shape
-    return ctypes.c_int64(n), ctypes.c_int64(h * w), ctypes.c_int64(c)
+def _sizes(images: list[Tensor]) -> list[ctypes.c_int64]:
+    n, c, h, w = images[0].shape
+    return [ctypes.c_int64(size) for size in (n, h * w, c, len(images))]
 
 
 def _pointer(tensor: Tensor | None) -> ctypes.c_void_p | None:

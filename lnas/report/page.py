@@ -22,12 +22,12 @@ from lnas.files import write_text
 from lnas.report.checklist import checklist
 from lnas.report.curves import Curve, curves_of
 from lnas.report.details import LEVELS, Detail, page_data
-from lnas.report.library import plotting_library
 from lnas.report.overview import COLUMNS, line_of, spreads_of, used_columns
 from lnas.report.places import Subject
 from lnas.report.redaction import without_places
 from lnas.report.settings import differing, effective
 from lnas.report.truth import benchmark_of, is_asked, true_curve, truth_table
+from lnas.report.vega import plotting_library
 
 LIMIT = 4_900_000  # bytes
 SCRIPTS = ("common.js", "cells.js", "charts.js", "main.js")

@@ -114,7 +114,9 @@ class WordPerplexity(Perplexity):
         for name in ("total_log_probs", "count"):  # sums over millions of words
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, entropy: Tensor, words: int) -> None:  # type: ignore[override]
+    def update(  # type: ignore[override]  # that of torchmetrics takes scores
+        self, entropy: Tensor, words: int
+    ) -> None:
         """Count `entropy`, in nats, as the mean of so many words."""
         self.total_log_probs = self.total_log_probs + entropy.to(self.total_log_probs) * words
         self.count = self.count + words

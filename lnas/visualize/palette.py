@@ -75,5 +75,6 @@ def short_label(operation: str) -> str:
 
 def tint(colour: str, strength: float = 0.14) -> tuple[float, float, float]:
     """Mix `colour` ("#rrggbb") into white; `strength` 1 is the colour itself, 0 is white."""
-    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    return tuple(1 - strength * (1 - part) for part in (red, green, blue))  # type: ignore[return-value]
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (1 - strength * (1 - part) for part in parts)
+    return red, green, blue

@@ -17,9 +17,9 @@ def fresh(monkeypatch, tmp_path):
     """A cache of its own, and no library in memory."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv(build.SWITCH, raising=False)
-    build.library.cache_clear()
+    build.loaded.cache_clear()
     yield tmp_path / "lnas"
-    build.library.cache_clear()
+    build.loaded.cache_clear()
 
 
 @needs_compiler
@@ -28,7 +28,7 @@ def test_kernels_are_compiled_once_and_kept(fresh):
     (made,) = fresh.iterdir()
     assert stat.S_IMODE(fresh.stat().st_mode) == 0o700
     before = made.stat().st_mtime_ns
-    build.library.cache_clear()
+    build.loaded.cache_clear()
     assert kernels.available()
     assert [p.stat().st_mtime_ns for p in fresh.iterdir()] == [before]
 
