@@ -62,7 +62,8 @@ def loaded() -> ctypes.CDLL | None:
 def _built(compiler: str) -> Path:
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
     runtime = _openmp()
-    depends = (SOURCE.read_bytes(), version.stdout, FLAGS, _processor(), runtime)
+    sources = [path.read_bytes() for path in sorted(SOURCE.parent.glob("*.?pp"))]
+    depends = (sources, version.stdout, FLAGS, _processor(), runtime)
     key = hashlib.sha256(repr(depends).encode()).hexdigest()[:16]
     folder = _cache()
     target = folder / f"kernels-{key}.so"
