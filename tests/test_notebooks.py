@@ -45,8 +45,8 @@ def test_notebook_runs_and_shows_what_is_committed(path, tmp_path, monkeypatch):
     assert all(out.get("name") != "stderr" for c in committed.cells for out in c.get("outputs", []))
 
 
-def test_a_first_notebook_the_claims_the_wiring_and_the_selection():
-    names = ["01_first_search", "02_claims", "03_wiring", "05_selection"]
+def test_a_first_notebook_and_one_for_each_study():
+    names = ["01_first_search", "02_claims", "03_wiring", "04_language", "05_selection"]
     assert [path.stem for path in NOTEBOOKS] == names
 
 
