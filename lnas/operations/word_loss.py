@@ -80,7 +80,7 @@ def _of_all(
     for start in range(0, len(flat), rows):
         block = slice(start, start + rows)
         x, scores = flat[block], torch.addmm(bias, flat[block], weight.t())
-        loss += _turn_to_gradients(scores, goals[block])
+        loss += _turn_to_gradients(scores, goals[block], any(needs))
         if of_features is not None:
             torch.mm(scores, weight, out=of_features.view_as(flat)[block])
         if of_weight is not None:
@@ -110,7 +110,7 @@ def _of_kept(
         rows = torch.cat([units, last])
         x, part = torch.cat([features[:, stream, units], one], 1), matrix[rows]
         scores = x @ part
-        loss += _turn_to_gradients(scores, targets[:, stream, None])
+        loss += _turn_to_gradients(scores, targets[:, stream, None], any(needs))
         if of_features is not None:
             of_features[:, stream, units] = scores @ part[:-1].t()
         if of_matrix is not None:
@@ -121,11 +121,12 @@ def _of_kept(
     return loss, [of_features, of_weight if needs[1] else None, of_bias if needs[2] else None]
 
 
-def _turn_to_gradients(scores: Tensor, right: Tensor) -> Tensor:
-    """Return the summed loss of scores (rows, words); make them its gradients in their place."""
+def _turn_to_gradients(scores: Tensor, right: Tensor, wanted: bool) -> Tensor:
+    """Return the summed loss of scores (rows, words); make them its gradients where wanted."""
     scores -= scores.amax(1, keepdim=True)
     loss = -scores.gather(1, right).sum()
     total = scores.exp_().sum(1, keepdim=True)
-    scores *= total.reciprocal()  # the probabilities, less what is true
-    scores.scatter_add_(1, right, -torch.ones_like(right, dtype=scores.dtype))
+    if wanted:
+        scores *= total.reciprocal()  # the probabilities, less what is true
+        scores.scatter_add_(1, right, -torch.ones_like(right, dtype=scores.dtype))
     return loss + total.log().sum()
