@@ -1,4 +1,4 @@
-"""The tables behind `notebooks/04_language.ipynb` are what the study of recurrent cells finds today.
+"""The tables of `notebooks/04_language.ipynb` are what the study of recurrent cells finds today.
 
 They are made by
 
