@@ -181,7 +181,7 @@ def limited(batches: int, limit: int | float) -> int:
 
 
 def _table(found: dict[str, dict[str, float]]) -> Table:
-    table = Table(title="Held-out images, no retraining", title_justify="left")
+    table = Table(title="Held out, no retraining", title_justify="left")
     table.add_column("")
     names = list(next(iter(found.values())))
     for name in names:

@@ -47,10 +47,14 @@ def find_config(name: str, kinds: Sequence[str], folder: Path | None = None) -> 
         return folder.parent / name
     if Path(name).is_dir():
         raise InputError(f"--config {name} is a folder; give one YAML file.")
-    near = get_close_matches(Path(name).stem, shipped, n=3, cutoff=0.5) or sorted(shipped)
-    raise InputError(
-        f"There is no config {name!r}: neither such a file nor a shipped config; "
+    near = get_close_matches(Path(name).stem, shipped, n=3, cutoff=0.5)
+    asked = (
         f"did you mean {', '.join(near)}?"
+        if near
+        else f"choose one of {', '.join(sorted(shipped))}."
+    )
+    raise InputError(
+        f"There is no config {name!r}: neither such a file nor a shipped config; {asked}"
     )
 
 

@@ -4,14 +4,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from lnas.files import replacing
 from lnas.studies.results import Result
 from lnas.studies.summary import Row
+from lnas.visualize.figure import new_figure, plain_axes, save_figure
+from lnas.visualize.palette import INK, QUIET, SEPARABLE
 
-BLUE, RED, GREY = "#3b6ea5", "#c0504d", "#8c8c8c"
+APART = 0.1  # between the dots of one method, in rows: equal scores stay visible
 
 
 def score_picture(
@@ -27,28 +25,29 @@ def score_picture(
     """
     measure = rows[0].measure
     scale = measure.scale
-    figure = Figure(figsize=(7.2, 1.6 + 0.42 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 1.5 + 0.42 * len(rows), layout="constrained")
     axes = figure.add_subplot()
+    plain_axes(axes)
+    for height, row in enumerate(rows):
+        values = sorted(scale * one.score for one in results if one.method == row.method)
+        places = [height + APART * (index - (len(values) - 1) / 2) for index in range(len(values))]
+        label = "a training" if height == 0 else None
+        colour = SEPARABLE.colour
+        axes.plot(values, places, "o", color=colour, alpha=0.75, markeredgewidth=0, label=label)
+        spread = 0.0 if math.isnan(row.std_search) else scale * row.std_search
+        label = "mean ± standard deviation over searches" if height == 0 else None
+        axes.errorbar(
+            scale * row.score, height, xerr=spread, fmt="|", color=INK, markersize=15, label=label
+        )
     if baseline is not None:
         mean, spread = scale * baseline.score, scale * baseline.std_search
-        axes.axvline(mean, color=GREY, linewidth=1, zorder=0)
+        axes.axvline(mean, color=QUIET, linewidth=1, zorder=0, label="random choice, the same")
         if not math.isnan(spread):
             end = min(mean + spread, 100) if measure.percent else mean + spread
-            axes.axvspan(mean - spread, end, color=GREY, alpha=0.15, zorder=0)
-    for height, row in enumerate(rows):
-        values = [scale * one.score for one in results if one.method == row.method]
-        axes.plot(values, [height] * len(values), "o", color=BLUE, alpha=0.5, markersize=5)
-        spread = 0.0 if math.isnan(row.std_search) else scale * row.std_search
-        axes.errorbar(
-            scale * row.score, height, xerr=spread, fmt="|", color=RED, markersize=14, capsize=3
-        )
-    axes.set_yticks(range(len(rows)), [row.method for row in rows])
+            axes.axvspan(mean - spread, end, color=QUIET, alpha=0.15, linewidth=0, zorder=0)
+    axes.set_yticks(range(len(rows)), [row.method for row in rows], size=9, color=INK)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    grey = "\ngrey: random choice, the same" if baseline is not None else ""
     unit = " (%)" if measure.percent else ""
-    title = f"test {measure.name}{unit}"
-    axes.set_xlabel(f"{title}\nred: mean and standard deviation over searches{grey}")
-    axes.grid(axis="x", alpha=0.3)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    axes.set_xlabel(f"test {measure.name}{unit}", size=9, color=INK)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8, labelcolor=INK)
+    save_figure(figure, path)
