@@ -3,7 +3,7 @@
 import pytest
 
 from lnas.cli.main import main
-from lnas.report import library
+from lnas.report import vega
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def test_what_cannot_be_reported_is_refused_in_a_line(run, tmp_path, capsys):
 
 
 def test_a_missing_library_is_said_with_its_remedy(run, capsys, monkeypatch):
-    monkeypatch.setattr("lnas.report.page.plotting_library", library.plotting_library)
-    library.plotting_library.cache_clear()
+    monkeypatch.setattr("lnas.report.page.plotting_library", vega.plotting_library)
+    vega.plotting_library.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "vl_convert", None)
     assert 'pip install "lnas[report]"' in refused(capsys, run)
-    library.plotting_library.cache_clear()
+    vega.plotting_library.cache_clear()

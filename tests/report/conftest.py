@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from lnas.callbacks import architecture_pictures, derive_genotype, genotype_trail
-from lnas.report import library
+from lnas.report import vega
 from lnas.runs.training import evaluate, search
 from lnas.studies.results import Result
 from lnas.studies.summary import summarise
@@ -90,4 +90,4 @@ def small_study(made, tmp_path_factory):
 def without_library(monkeypatch):
     """Leave out the plotting library, which takes seconds to bundle, where nothing is drawn."""
     monkeypatch.setattr("lnas.report.page.plotting_library", lambda: "")
-    return library
+    return vega
