@@ -58,7 +58,7 @@ def derive_command(arguments: Sequence[str]) -> int:
     beside = (run if run.name else run.resolve()).with_name(f"{run.resolve().name}-derive")
     folder = Path(given.folder) if given.folder else beside
     check_folder(folder, given.overwrite)
-    options = ["--config", str(run / CONFIG), f"--run.folder={folder}", "--trainer.logger=false"]
+    options = ["--config", str(run / CONFIG), f"--run.folder={folder}"]
     options += ["--trainer.strategy=auto", "--trainer.devices=1", "--trainer.num_nodes=1"]
     options += ["--run.overwrite=true"] if given.overwrite else []
     look(run, options, [part])

@@ -1,5 +1,6 @@
 """What runs logged, read from their folders: it is what they sent, or will send, to W&B."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,7 +10,11 @@ from lnas.errors import InputError
 from lnas.loggers import JsonLines, MetricsCsv, read_rows
 from lnas.loggers.rows import step_of
 
-PICTURES = {"genotype": "genotype*.png", "gates": "gates.png", "glance": "glance.png"}
+# By name in the logs: the file's own, with the epoch where there is one of each.
+PICTURES = {
+    name: re.compile(rf"{name}(-\d{{4,}})?\.png")
+    for name in ("genotype", "gates", "glance", "criteria", "strength")
+}
 GATES = "gates.jsonl"
 
 
@@ -48,7 +53,7 @@ def logged_by(folders: Iterable[str | Path]) -> Logged:
             logged.points[name] = max(logged.points.get(name, 0), len(found))
         pictures = [*folder.glob("*.png"), *folder.glob("pictures/*.png")]
         for name, pattern in PICTURES.items():
-            if any(picture.match(pattern) for picture in pictures):
+            if any(pattern.fullmatch(picture.name) for picture in pictures):
                 logged.pictures.add(name)
         if (folder / GATES).is_file():
             for line in JsonLines(folder / GATES).read():

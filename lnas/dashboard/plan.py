@@ -44,6 +44,12 @@ def _measured(title: str, name: str) -> Panel:
     return Panel(title, tuple(f"search/{stream}".replace("*", name) for stream in streams))
 
 
+def _side_by_side(name: str) -> tuple[str, ...]:
+    """Return the keys of what `lnas derive` measures; other criteria are in its picture."""
+    rows = ("supernet", "magnitude", "argmax", "select", "mask", "random")
+    return tuple(f"derive/{row}_{name}" for row in rows)
+
+
 PLAN = (
     Section("Search", (
         _measured("Loss (nats)", "loss"),
@@ -120,6 +126,11 @@ PLAN = (
         Panel("At the end: perplexity of supernet, child, child with statistics of its own",
               ("search/final_supernet_perplexity", "search/final_child_perplexity",
                "search/final_recalibrated_perplexity"), "numbers"),
+        Panel("Criteria side by side: held-out examples, no retraining", ("criteria",), "pictures"),
+        Panel("Criteria side by side: held-out loss (nats)", _side_by_side("loss"), "numbers"),
+        Panel("Criteria side by side: held-out accuracy", _side_by_side("accuracy"), "numbers"),
+        Panel("Criteria side by side: held-out perplexity", _side_by_side("perplexity"), "numbers"),
+        Panel("Strength of operations and their gates", ("strength",), "pictures"),
     )),
     Section("Evaluation", (
         Panel("Loss (nats)", ("eval/train_loss", "eval/val_loss")),

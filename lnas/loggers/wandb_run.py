@@ -22,7 +22,12 @@ from lnas.loggers.base import FolderLogger
 from lnas.loggers.metrics_csv import MetricsCsv, Row, read_rows
 
 Mode = Literal["offline", "online", "disabled"]
-AXES = {"search/*": "search/step", "arch/*": "search/step", "eval/*": "eval/step"}
+AXES = {
+    "search/*": "search/step",
+    "arch/*": "search/step",
+    "derive/*": "search/step",
+    "eval/*": "eval/step",
+}
 
 
 class WandbRun(FolderLogger):

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from lnas.callbacks import AtomicCheckpointIO, DeriveGenotype, GracefulStop, RunCard
 from lnas.errors import InputError
 from lnas.runs.folder import LAST, RunFolder
-from lnas.runs.training import named_errors, prepare
+from lnas.runs.training import close_loggers, named_errors, prepare
 from lnas.search.state import KEY
 
 KEPT = (DeriveGenotype, RunFolder, RunCard, GracefulStop)
@@ -74,6 +74,7 @@ def look(run: Path, arguments: Sequence[str], watchers: Sequence[Callback]) -> P
         with named_errors(cli.folder):
             _pass_on(run / LAST, own, keep_clock=RunCard in kinds)
             trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=str(own))
+            close_loggers(trainer)
     finally:
         own.unlink(missing_ok=True)
     return cli.folder

@@ -1,5 +1,6 @@
 """Many criteria on one finished supernet, side by side: cells, child accuracy, agreement."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import repeat
@@ -19,6 +20,7 @@ from lnas.derivation import Decision, OperationStrength, SelectionContext, magni
 from lnas.derivation.agreement import agreement, rank_correlations
 from lnas.errors import InputError
 from lnas.genotype import Genotype
+from lnas.loggers import log_picture, log_row, log_table
 from lnas.networks import build
 from lnas.relaxations import GateSample
 from lnas.runs.criteria import NamedCriterion
@@ -26,8 +28,7 @@ from lnas.search import SearchModule
 from lnas.search.measuring import measure
 from lnas.search.shuffling import draw_pairs, measure_shuffled
 from lnas.search.trainer import data_of
-from lnas.visualize import draw_genotype
-from lnas.visualize.strength import draw_strengths
+from lnas.visualize import draw_criteria, draw_genotype, draw_strengths
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,28 @@ class SideBySide(Callback):
             pairs = draw_pairs(module.space, module.seed, index)
             self.shuffled.append(measure_shuffled(module, pairs, self.batches))
         self._correlate(context, folder)
+        self._log(trainer, module, folder)
+
+    def _log(self, trainer: Trainer, module: SearchModule, folder: Path) -> None:
+        """Draw the children and hand all to the loggers."""
+        children = [(one.criterion, one.measures, one.parameters) for one in self.derived]
+        draw_criteria(self.supernet, children, folder / "criteria.png")
+        step = module.steps
+        for name in ("criteria", "strength") if self.correlations else ("criteria",):
+            log_picture(trainer, name, folder / f"{name}.png", step)
+        names = list(self.supernet)
+        rows = [
+            [one.criterion, *one.measures.values(), one.parameters, one.agreement]
+            for one in self.derived
+        ]
+        log_table(
+            trainer, "derivations", ["criterion", *names, "parameters", "agreement"], rows, step
+        )
+        row = {f"derive/supernet_{name}": value for name, value in self.supernet.items()}
+        for one in self.derived:
+            word = re.sub("[^a-z0-9]+", "_", one.criterion)
+            row |= {f"derive/{word}_{name}": value for name, value in one.measures.items()}
+        log_row(trainer, {"search/step": step, **row})
 
     def _derived(self, module: SearchModule, one: NamedCriterion, genotype: Genotype) -> Derived:
         space = one.space(module.space)

@@ -58,7 +58,7 @@ def search(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Path
     watch_children(cli.trainer.strategy)
     with named_errors(cli.folder):
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=_checkpoint(cli))
-    _close_loggers(cli.trainer)
+    close_loggers(cli.trainer)
     return cli.folder
 
 
@@ -79,7 +79,7 @@ def evaluate(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> Pa
         best = cli.folder / BEST if cli.model.reports == "best" else None
         path = str(best) if best is not None and best.is_file() else None
         cli.trainer.test(cli.model, datamodule=cli.datamodule, ckpt_path=path, verbose=False)
-    _close_loggers(cli.trainer)
+    close_loggers(cli.trainer)
     return cli.folder
 
 
@@ -171,7 +171,7 @@ def _checkpoint(cli: RunCli) -> str | None:
     return None if cli.checkpoint is None else str(cli.checkpoint)
 
 
-def _close_loggers(trainer: Trainer) -> None:
+def close_loggers(trainer: Trainer) -> None:
     """Bring what loggers still hold to the disk; an error has them closed by Lightning."""
     for logger in trainer.loggers:
         if isinstance(logger, FolderLogger):

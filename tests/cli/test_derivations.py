@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lnas.cli.main import main
+from lnas.dashboard import logged_by, planned
 from lnas.genotype import Genotype
+from lnas.loggers import read_rows
 from lnas.runs.training import search
 
 OPTIONS = [
@@ -57,6 +60,7 @@ def test_criteria_stand_side_by_side_and_the_search_stays_as_it_was(finished, tm
     assert len(report["shuffled"]) == 2
     assert (place / "strength.png").read_bytes()[:4] == b"\x89PNG"
     assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    measured_alike(place, report)
 
     assert "exists; replace it with --overwrite" in refused(capsys, *arguments[1:])
     assert main([*arguments[:4], *arguments[-4:-2], "--overwrite"]) == 0
@@ -64,6 +68,46 @@ def test_criteria_stand_side_by_side_and_the_search_stays_as_it_was(finished, tm
     assert again["derived"] == report["derived"][:1]
     assert again["correlations"] is None
     assert not (place / "genotype-1.json").exists()
+
+
+def measured_alike(place, report):
+    """The loggers got what the report says, and the dashboard has a place for it."""
+    (row,) = read_rows(place / "metrics.csv")
+    assert row["search/step"] == 3
+    assert row["derive/supernet_loss"] == pytest.approx(report["supernet"]["loss"])
+    words = ("magnitude", "argmax", "select", "mask_criterion_accuracy", "random_seed_1")
+    for word, one in zip(words, report["derived"], strict=True):
+        assert row[f"derive/{word}_accuracy"] == pytest.approx(one["accuracy"])
+    (section,) = planned(logged_by([place]))
+    keys = {panel.keys for panel in section.panels}
+    assert {("criteria",), ("strength",)} < keys
+    rows = ("supernet", "magnitude", "argmax", "select")
+    assert tuple(f"derive/{name}_loss" for name in rows) in keys
+
+
+def test_what_is_derived_is_logged_as_the_search_was(finished, tmp_path, offline_runs):
+    config = finished / "config.yaml"
+    kept = config.read_text()
+    settings = yaml.safe_load(kept)
+    settings["trainer"]["logger"] = {"class_path": "lnas.loggers.WandbRun"}
+    try:
+        config.write_text(yaml.safe_dump(settings))
+        arguments = [
+            "--criterion",
+            "select",
+            "--batches",
+            "1",
+            "--folder",
+            str(tmp_path / "derived"),
+        ]
+        assert main(["derive", str(finished), *arguments]) == 0
+    finally:
+        config.write_text(kept)
+    (logged,) = offline_runs(tmp_path / "derived")
+    (row,) = logged.rows
+    assert row["derive/select_loss"] > 0
+    assert {row[f"{name}/_type"] for name in ("criteria", "strength")} == {"image-file"}
+    assert row["derivations/_type"] == "table-file"
 
 
 def test_help_tells_the_criteria(capsys):
