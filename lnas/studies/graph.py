@@ -194,7 +194,9 @@ def criterion_options(criterion: Any) -> tuple[str, ...]:
         "class_path": "lnas.callbacks.DeriveGenotype",
         "init_args": {"criterion": criterion},
     }
-    return (f"--trainer.callbacks={json.dumps([callback])}", "--trainer.logger=false", *ALONE)
+    # From nothing: a list would inherit what it leaves open from a list of equal length before it.
+    callbacks = ("--trainer.callbacks=null", f"--trainer.callbacks={json.dumps([callback])}")
+    return (*callbacks, "--trainer.logger=false", *ALONE)
 
 
 def _evaluations(

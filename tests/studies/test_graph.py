@@ -83,7 +83,8 @@ def test_criteria_share_the_search_and_derive_in_folders_of_their_own(tmp_path):
     assert derive.after == first.searches[0]
     assert second.genotype == tmp_path / "darts-7/derive-random/genotype.json"
     assert derive.arguments()[:2] == ["--config", str(tmp_path / "darts-7/search/config.yaml")]
-    callbacks = derive.arguments()[2].removeprefix("--trainer.callbacks=")
+    nothing, callbacks = (w.removeprefix("--trainer.callbacks=") for w in derive.arguments()[2:4])
+    assert nothing == "null"
     (callback,) = json.loads(callbacks)
     assert callback["init_args"] == {"criterion": {"class_path": "a.B"}}
 

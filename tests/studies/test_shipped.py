@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from lnas.runs.training import settings_of
+from lnas.studies.command import read_study
+from lnas.studies.graph import trials
 
 STUDIES = Path(__file__).parents[2] / "configs" / "study"
 C10 = {
@@ -48,3 +50,22 @@ def test_the_tables_of_darts_prime_hold_their_rows_with_the_papers_parts(name, d
 
 def callbacks(settings):
     return settings["trainer"]["callbacks"]
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "selection"])
+def test_a_criterion_inherits_nothing_from_the_one_that_the_search_ends_with(name, data_root):
+    study = read_study(["--config", name])
+    derived = {
+        run.title: run for trial in trials(study) for run in trial.runs if run.kind == "derive"
+    }
+    assert derived
+    for title, run in derived.items():
+        (callback,) = callbacks(settings_of("search", [*run.after.options, *run.options]))
+        criterion = callback["init_args"]["criterion"]
+        if "magnitude" in title:
+            assert criterion["class_path"] == "lnas.derivation.Magnitude"
+            continue
+        found = criterion["init_args"]
+        mask = {"mode": "mask", "criterion": "accuracy", "edge_order": "random"}
+        select = {"mode": "select", "criterion": "loss", "edge_order": "topological"}
+        assert found.items() >= (mask if "mask" in title else select).items(), title
