@@ -22,6 +22,7 @@ from lnas.relaxations import CellGates, GateSample
 from lnas.seeds import generator
 from lnas.spaces import SearchSpace
 from lnas.supernet.auxiliary import with_auxiliary
+from lnas.supernet.batched import batches_edges
 from lnas.supernet.extras import Extras
 from lnas.supernet.recall import Recall, SearchedCell
 from lnas.tasks import Output, State
@@ -219,6 +220,11 @@ class Supernet(nn.Module, ABC):
                 module.rate, module.generator = self.skip_dropout, None
                 if self._dropping:
                     module.generator = self._generator(inputs.device, "skip dropout", name)
-        if self.path == "fused" and inputs.device.type == "cpu":
+        if self.path == "fused" and _likes_channels_last(inputs):
             return inputs.contiguous(memory_format=torch.channels_last)
         return inputs
+
+
+def _likes_channels_last(images: Tensor) -> bool:
+    """Whether the fused path is faster with channels last: on CPUs, if edges stand alone."""
+    return images.device.type == "cpu" and not batches_edges(images)

@@ -6,10 +6,13 @@ of an operation's last normalisation, dilated convolutions of all edges into a n
 phases together, and dense convolutions that read the same state are one. Factors per image (dropped
 paths) follow each operation; channels that go around the operations are joined once per node. It
 owns no parameters, and what it does not know it leaves to the operation itself.
+
+Where launches cost more than work, `batched` takes the edges of a state together before that.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -17,13 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lnas.operations.convolutional import DilatedConv, Pool, ReLUConv, SeparableConv
-from lnas.operations.depthwise import depthwise, unphases
+from lnas.operations.depthwise import unphases
 from lnas.operations.reduction import FactorizedReduce
 from lnas.relaxations import CellGates
+from lnas.supernet.batched import EdgeBatches, batches_edges
 from lnas.supernet.compiled import Compiled
 from lnas.supernet.partial import join
-from lnas.supernet.plan import Active, Term, plan_of
+from lnas.supernet.plan import Active, Plan, Term, plan_of
 from lnas.supernet.reference import empty, normalized
+from lnas.supernet.single import dilated, reduced, separable
 from lnas.supernet.sources import Source, normalize, shares_statistics
 from lnas.supernet.weighted_sum import weighted_sum
 
@@ -47,11 +52,13 @@ def fused_states(
         norms: Normalisations of the nodes, if they have any.
         rest: By node, what else is summed up in it, from edges that the gates leave out.
     """
-    run, active = _Run(edges, gates, norms, inputs[0]), _active(gates)
+    active = _active(gates)
+    plan = plan_of(edges, active)
+    run = _Run(edges, gates, norms, inputs[0], plan)
     run.rest = rest or {}
     states = list(inputs)
     first = len(inputs)
-    for number, terms in enumerate(plan_of(edges, active)):
+    for number, terms in enumerate(plan):
         if number >= first:
             states.append(run.node(number, states))
         run.take(number, states[number], terms, active)
@@ -68,8 +75,10 @@ def partial_sums(edges: "SearchEdges", states: list[Tensor], gates: CellGates) -
         states: All states; those that active edges read are right.
         gates: The gates of this cell.
     """
-    run, active = _Run(edges, gates, None, states[0]), _active(gates)
-    for number, terms in enumerate(plan_of(edges, active)):
+    active = _active(gates)
+    plan = plan_of(edges, active)
+    run = _Run(edges, gates, None, states[0], plan)
+    for number, terms in enumerate(plan):
         run.take(number, states[number], terms, active)
     return {node: total for node in sorted(run.nodes) if (total := run.total(node)) is not None}
 
@@ -94,7 +103,12 @@ class _Run:
     """One pass through a cell."""
 
     def __init__(
-        self, edges: "SearchEdges", gates: CellGates, norms: nn.ModuleDict | None, like: Tensor
+        self,
+        edges: "SearchEdges",
+        gates: CellGates,
+        norms: nn.ModuleDict | None,
+        like: Tensor,
+        plan: Plan,
     ) -> None:
         self.edges, self.norms = edges, norms
         self.parts = edges.extras.partial_channels
@@ -102,20 +116,24 @@ class _Run:
         # Normalisation wants float32 scales for the half-precision states of autocast.
         half = like.dtype in (torch.bfloat16, torch.float16)
         kind = torch.float32 if half else like.dtype
-        rows = matrix.to(kind).reshape(-1, 1)
-        self.scalars = rows.flatten().unbind()
-        # Contiguous scales: see BatchNorm2d.
-        self.scales = rows.expand(-1, like.shape[1] // self.parts).contiguous().unbind()
+        self.gates, self.channels = matrix.to(kind), like.shape[1] // self.parts
         self.edge_weights = None if gates.edges is None else gates.edges.to(kind).unbind()
         self.columns = matrix.shape[1]
         self.factors = gates.factors
-        self.compiled = Compiled(like, like.shape[1] // self.parts)
+        self.compiled = Compiled(like, self.channels)
+        self.batches = None
+        if batches_edges(like):
+            self.batches = EdgeBatches(edges, plan, self.gates, self.factors, self.channels)
         self.nodes: defaultdict[int, _Node] = defaultdict(_Node)
         self.rest: Mapping[int, Tensor] = {}
 
     def take(self, number: int, state: Tensor, terms: tuple[Term, ...], active: Active) -> None:
         """Add all that follows from one state to the nodes."""
         source = Source(state, self.parts)
+        if self.batches is not None:
+            for target, part in self.batches.take(number, source):
+                self.nodes[target].plain.append(part)
+            terms = self.batches.left[number]
         self.read(source, terms)
         if self.parts > 1:
             self.go_around(number, source, active)
@@ -161,12 +179,12 @@ class _Run:
             elif isinstance(operation, ReLUConv) and term.kind == "dense":
                 dense[operation.kernel].append(term)
             elif isinstance(operation, SeparableConv) and term.kind == "separable":
-                self.add(term, _separable(source, operation, self.scale(term)))
+                self.add(term, separable(source, operation, self.scale(term)))
             elif isinstance(operation, FactorizedReduce) and term.kind == "reduce":
-                self.add(term, _reduce(source, operation, self.scale(term)))
+                self.add(term, reduced(source, operation, self.scale(term)))
             elif isinstance(operation, DilatedConv) and term.kind == "dilated":
                 phased = source.phased and operation.stride == 1
-                self.add(term, _dilated(source, operation, self.scale(term)), phased)
+                self.add(term, dilated(source, operation, self.scale(term)), phased)
             else:
                 self.add(term, self.scalar(term) * operation(source.state))
         for (kind, stride), group in pools.items():
@@ -233,6 +251,17 @@ class _Run:
         for term, part in zip(group, y.chunk(len(group), 1), strict=True):
             self.add(term, part)
 
+    @cached_property
+    def scalars(self) -> tuple[Tensor, ...]:
+        """The gates, times their edge weights, each ()."""
+        return self.gates.flatten().unbind()
+
+    @cached_property
+    def scales(self) -> tuple[Tensor, ...]:
+        """The same for each channel, each (C,)."""
+        # Contiguous: see BatchNorm2d.
+        return self.gates.reshape(-1, 1).expand(-1, self.channels).contiguous().unbind()
+
     def operation(self, term: Term) -> torch.nn.Module:
         """Return the module of a term."""
         return self.edges.operations(term.row)[term.name]
@@ -267,32 +296,3 @@ class _Run:
         node = self.nodes[term.target]
         node.gates.append(self.scalar(term))
         node.terms.append(x)
-
-
-def _separable(source: Source, operation: SeparableConv, scale: Tensor) -> Tensor:
-    if operation.stride == 1:
-        y = depthwise(source.relu, operation.dw1.weight)
-    else:
-        y = operation.dw1(source.relu)
-    y = operation.bn1(functional.conv2d(y, operation.pw1.weight))
-    y = depthwise(functional.relu(y, inplace=True), operation.dw2.weight)
-    result: Tensor = operation.bn2(functional.conv2d(y, operation.pw2.weight), scale)
-    return result
-
-
-def _dilated(source: Source, operation: DilatedConv, scale: Tensor) -> Tensor:
-    weight = operation.dw1.weight
-    if operation.stride == 2:
-        y = depthwise(source.even, weight)
-    elif source.phased:
-        y = depthwise(source.phases, weight)
-    else:
-        y = operation.dw1(source.relu)
-    result: Tensor = operation.bn1(functional.conv2d(y, operation.pw1.weight), scale)
-    return result
-
-
-def _reduce(source: Source, operation: FactorizedReduce, scale: Tensor) -> Tensor:
-    halves = [operation.conv1(source.even), operation.conv2(source.odd)]
-    result: Tensor = operation.bn1(torch.cat(halves, 1), scale)
-    return result

@@ -35,6 +35,7 @@ class Source:
         self.phased = (
             state.device.type == "cpu" and state.shape[2] % 2 == 0 and state.shape[3] % 2 == 0
         )
+        self._repeated: dict[int, Tensor] = {}
         self._pools: dict[tuple[str, int], Tensor] = {}
         self._around: dict[int, Tensor] = {}
 
@@ -57,6 +58,14 @@ class Source:
     def odd(self) -> Tensor:
         """Every second pixel of the rectified state, from the second on."""
         return _dense(self.relu[:, :, 1::2, 1::2])
+
+    def repeated(self, times: int) -> Tensor:
+        """The rectified state, so many times side by side, (N, times * C, H, W)."""
+        if times == 1:
+            return self.relu
+        if times not in self._repeated:
+            self._repeated[times] = self.relu.repeat(1, times, 1, 1)
+        return self._repeated[times]
 
     def pool(self, kind: str, stride: int) -> Tensor:
         """The pooled state, not normalised."""

@@ -75,6 +75,8 @@ def _add_scaled(result: Tensor, term: Tensor, gate: Tensor) -> None:
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """Return sum(a * b) without the product in memory where both are channels_last."""
+    """Return sum(a * b) without the product in memory where both have one layout."""
     b = b.to(a.dtype)  # they differ under autocast only
+    if a.is_contiguous():
+        return torch.dot(a.reshape(-1), b.reshape(-1))
     return torch.dot(a.permute(0, 2, 3, 1).reshape(-1), b.permute(0, 2, 3, 1).reshape(-1))

@@ -9,6 +9,7 @@ import torch
 from lnas import kernels
 from lnas.operations import BatchNorm2d, statistics
 from lnas.relaxations import GateSample
+from lnas.supernet.batched import edge_batching
 
 
 def _scramble(net):
@@ -57,8 +58,9 @@ def _run(net, path, sample, images, mode=None):
 
 def _assert_equal_paths(net, sample, images, mode=None):
     reference = _run(net, "reference", sample, images, mode)
-    for choice in (kernels.disabled, nullcontext):  # torch's operators, compiled kernels
-        with choice():
+    # Torch's operators, compiled kernels, edges batched as on a GPU.
+    for choice in (kernels.disabled(), nullcontext(), edge_batching(True)):
+        with choice:
             fused = _run(net, "fused", sample, images, mode)
         for mine, oracle in zip(fused[1].items(), reference[1].items(), strict=True):
             assert (mine[1] is None) == (oracle[1] is None), mine[0]
