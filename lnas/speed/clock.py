@@ -11,19 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.optim import Optimizer
 
 from lnas import kernels
 from lnas.search import SearchModule, SearchStep, SearchStrategy, SecondOrder
 from lnas.search.strategies import architecture_step, weight_step
+from lnas.speed.launches import Launches
 from lnas.supernet.base import Path
+from lnas.supernet.batched import edge_batching
 from lnas.tasks import Batch
 
-ORACLE, FUSED, COMPILED = "oracle", "fused", "compiled"
+ORACLE, FUSED, COMPILED, BATCHED = "oracle", "fused", "compiled", "as on a GPU"
 FORWARD, WEIGHTS, ARCHITECTURE, SECOND = (
     "forward",
     "weight step",
@@ -38,7 +40,7 @@ class Work:
     """What one pass costs besides time.
 
     Args:
-        launches: Calls of torch's operators, views left out, and of compiled kernels.
+        launches: Calls of torch's operators, see `Launches`, and of compiled kernels.
         kept: Bytes that are kept for the backward pass, each memory counted once, weights left out.
     """
 
@@ -71,7 +73,8 @@ def ways() -> list[str]:
 @contextmanager
 def _taken(way: str, module: SearchModule) -> Iterator[None]:
     path: Path = "reference" if way == ORACLE else "fused"
-    with module.supernet.using(path), kernels.disabled() if way == FUSED else nullcontext():
+    switch = {FUSED: kernels.disabled(), BATCHED: edge_batching(True)}.get(way, nullcontext())
+    with module.supernet.using(path), switch:
         yield
 
 
@@ -85,7 +88,7 @@ class Clock(SearchStrategy):
 
     Attributes:
         timings: By kind of pass.
-        work: By kind of pass and way.
+        work: By kind of pass and way; on a CPU also of the way that a GPU would take.
     """
 
     def __init__(self, moves: bool = True, reads: bool = True) -> None:
@@ -99,12 +102,14 @@ class Clock(SearchStrategy):
         """Run every kind of pass every way."""
         warm = bool(self.work)
         both: dict[str, float] = {}
+        # Batched edges are slow on a CPU, which can count all the same what a GPU would launch.
+        counted = [*ways(), *([BATCHED] if module.device.type == "cpu" else [])]
         for kind in self.kinds:
-            for way in ways():
+            for way in ways() if warm else counted:
                 with _taken(way, module):
                     if not warm:
                         self._run(kind, way, module, batch, step)
-                        with _counted() as work:
+                        with _counted(module.trainer.optimizers) as work:
                             self._run(kind, way, module, batch, step)
                         self.work.setdefault(kind, {})[way] = work
                         continue
@@ -159,22 +164,22 @@ def _wait(module: SearchModule) -> None:
         torch.cuda.synchronize(module.device)
 
 
-class _Launches(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
-    """Counts the operators that reach kernels."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
-        self.count = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        self.count += not func.is_view
-        return func(*args, **(kwargs or {}))
+@contextmanager
+def _foreach(optimizers: list[Optimizer]) -> Iterator[None]:
+    """Step all parameters by one call each operator, as optimizers do by themselves on GPUs."""
+    groups = [group for one in optimizers for group in one.param_groups if "foreach" in group]
+    groups = [group for group in groups if group["foreach"] is None and not group.get("fused")]
+    try:
+        for group in groups:
+            group["foreach"] = True
+        yield
+    finally:
+        for group in groups:
+            group["foreach"] = None
 
 
 @contextmanager
-def _counted() -> Iterator[Work]:
+def _counted(optimizers: list[Optimizer]) -> Iterator[Work]:
     work, seen = Work(0, 0), set[int]()
 
     def pack(tensor: Tensor) -> Tensor:
@@ -186,6 +191,6 @@ def _counted() -> Iterator[Work]:
 
     hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
     before = kernels.calls()
-    with hooks, _Launches() as launches:
+    with hooks, Launches() as launches, _foreach(optimizers):
         yield work
     work.launches = launches.count + kernels.calls() - before

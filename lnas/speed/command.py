@@ -20,7 +20,8 @@ from lnas.speed.clock import ORACLE, Clock
 DESCRIPTION = """\
 Times the supernet of a search: forward pass, weight step, architecture step and that of second
 order; by the oracle (one operation of one edge at a time, as public implementations do), by the
-fused path, and by the fused path with compiled kernels. Further options are those of `lnas search`;
+fused path, and by the fused path with compiled kernels; launches also by the way that a GPU would
+take, with edges batched. Further options are those of `lnas search`;
 what they leave open is DARTS at the paper's size, on made-up images of CIFAR-10's size.
 
   lnas speed
@@ -62,7 +63,7 @@ def speed_command(arguments: Sequence[str]) -> int:
     console.print(table(clock, given.markdown))
     console.print(
         "times: how often the oracle's time holds this one, and the smallest and largest of the "
-        "rounds; MiB: kept for the backward pass"
+        "rounds; launches: of torch's operators; MiB: kept for the backward pass"
     )
     return 0
 
@@ -109,15 +110,20 @@ def table(clock: Clock, markdown: bool = False) -> Table:
     for name in ("seconds", "times", "rounds", "launches", "MiB"):
         made.add_column(name, justify="right", no_wrap=True)
     for kind, timing in clock.timings.items():
-        for way in timing.seconds:
-            ratio, low, high = timing.ratios(way)
-            work = clock.work.get(kind, {}).get(way)
+        works = clock.work.get(kind, {})
+        for way in timing.seconds | works:
+            seconds = ratio = spread = ""
+            if way in timing.seconds:
+                seconds = f"{timing.median(way):.3f}"
+                times, low, high = timing.ratios(way)
+                ratio, spread = f"{times:.2f}", f"{low:.2f}–{high:.2f}"
+            work = works.get(way)
             made.add_row(
                 kind if way == ORACLE or markdown else "",
                 way,
-                f"{timing.median(way):.3f}",
-                f"{ratio:.2f}",
-                "" if way == ORACLE else f"{low:.2f}–{high:.2f}",
+                seconds,
+                ratio,
+                "" if way == ORACLE else spread,
                 f"{work.launches:,}" if work else "",
                 f"{work.kept / MEBI:,.0f}" if work else "",
             )

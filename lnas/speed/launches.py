@@ -1,8 +1,9 @@
 """Launches: how many kernels a pass starts; speed that can be measured without a clock or a GPU.
 
-Counted are torch's operators as they are dispatched. Views and mere allocations start nothing. The
-backward of a convolution is two kernels, or one if only images or only weights want a gradient. A
-call for a whole list of tensors counts once, though a GPU takes some dozens of them at a time.
+Counted are torch's operators as they are dispatched; how many kernels an operator is made of, a
+device decides. Views and mere allocations start nothing. The backward of a convolution counts
+twice, or once if only images or only weights want a gradient. A call for a whole list of tensors
+counts once, though a GPU takes some dozens of them at a time.
 """
 
 from collections import Counter

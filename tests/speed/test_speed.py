@@ -40,6 +40,16 @@ def test_the_fused_ways_keep_less_and_launch_less(clock):
     assert clock.work["forward"]["oracle"].kept == 0
 
 
+def test_what_a_gpu_would_launch_is_counted_and_not_timed(clock):
+    for kind, timing in clock.timings.items():
+        assert "as on a GPU" not in timing.seconds
+        if kind != "both steps":
+            work = clock.work[kind]
+            assert work["as on a GPU"].launches < 0.45 * work["oracle"].launches
+    # Gradients, averages and momenta of hundreds of tensors move by a few calls.
+    assert clock.work["weight step"]["as on a GPU"].launches < 1700
+
+
 def test_ratios_are_of_medians_with_the_spread_of_rounds():
     timing = Timing({"oracle": [4.0, 6.0, 5.0], "fused": [2.0, 2.0, 1.0]})
     assert timing.median("fused") == 2.0
@@ -60,6 +70,7 @@ def test_the_command_prints_a_table_and_leaves_the_threads_alone(capsys):
     printed = capsys.readouterr().out
     assert "| both steps" in printed
     assert "1 threads" in printed
+    assert "as on a GPU" in printed
     assert torch.get_num_threads() == before
 
 
