@@ -129,15 +129,17 @@ def virtual_weights(
     loss, _, _ = module.run(batch, "weights", sample, state=module.step.states.get("weights"))
     found = gradients(module, loss, list(weights.values()))
     coefficient = clip([gradient for gradient in found if gradient is not None], limit)
+    steps = [gradient for gradient in found if gradient is not None]
+    pairs = list(zip(weights.values(), found, strict=True))
+    used: list[Tensor] = [weight for weight, gradient in pairs if gradient is not None]
+    momenta = [optimizer.state.get(weight, {}).get("momentum_buffer") for weight in used]
+    steps = added(steps, used, settings["weight_decay"])
+    if any(momentum is not None for momentum in momenta):
+        steps = added(steps, filled(momenta, used), settings["momentum"])
+    after = iter(added(used, steps, -settings["lr"]))
     moved = {}
-    for (name, weight), gradient in zip(weights.items(), found, strict=True):
-        value = weight.detach().clone()
-        if gradient is not None:
-            gradient = gradient + settings["weight_decay"] * value
-            buffer = optimizer.state.get(weight, {}).get("momentum_buffer")
-            if buffer is not None:
-                gradient = gradient + settings["momentum"] * buffer
-            value -= settings["lr"] * gradient
+    for name, (weight, gradient) in zip(weights, pairs, strict=True):
+        value = weight.detach().clone() if gradient is None else next(after)
         moved[name] = value.requires_grad_()
     torch.clear_autocast_cache()
     return moved, coefficient
@@ -162,14 +164,14 @@ def finite_difference(
     module: "SearchModule", batch: Batch, v: Weights, epsilon: float
 ) -> list[Tensor]:
     """Return the product by a central difference of the architecture's gradient on `batch`."""
-    norm = torch.stack([part.norm() for part in v.values()]).norm()
+    norm = nn.utils.get_total_norm(v.values())
     length = epsilon / norm.clamp(min=torch.finfo(norm.dtype).tiny ** 0.5)
     weights = dict(module.supernet.named_parameters())
     parameters: list[Tensor] = [*module.architecture_parameters()]
     state = module.step.states.get("weights")
-    ends = []
+    along, ends = torch._foreach_mul([v[name] for name in weights], length), []
     for sign in (1, -1):
-        moved = {n: w.detach() + sign * length * v[n] for n, w in weights.items()}
+        moved = dict(zip(weights, added(list(weights.values()), along, sign), strict=True))
         sample = module.sample("virtual")
         loss, _, _ = module.run(batch, "weights", sample, weights=moved, state=state)
         ends.append(filled(gradients(module, loss, parameters), parameters))
@@ -190,6 +192,14 @@ def exact_product(module: "SearchModule", batch: Batch, v: Weights) -> list[Tens
     along = sum((g * part).sum() for g, part in zip(found, v.values(), strict=True))
     assert isinstance(along, Tensor)
     return filled(gradients(module, along, parameters), parameters)
+
+
+@torch.no_grad()
+def added(tensors: list[Tensor], others: Sequence[Tensor], factor: float) -> list[Tensor]:
+    """Return tensor + factor * other for all pairs at once."""
+    if not tensors:
+        return []
+    return list(torch._foreach_add(tensors, list(others), alpha=factor))
 
 
 def filled(found: list[Tensor | None], tensors: Sequence[Tensor]) -> list[Tensor]:
