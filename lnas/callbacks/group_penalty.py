@@ -17,6 +17,7 @@ from lnas.callbacks.requirements import require_openings
 from lnas.errors import InputError
 from lnas.schedules import Constant, Schedule
 from lnas.search import SearchCallback, SearchModule, SearchStep
+from lnas.waiting import selected, sent
 
 
 @final
@@ -70,7 +71,7 @@ class GroupPenalty(SearchCallback):
         total = torch.zeros((), device=next(iter(opened.values())).device)
         for group, columns in self.columns.items():
             means = [
-                group_mean(values, allowed[name].to(values.device), columns)
+                group_mean(values, sent(allowed[name], values.device), columns)
                 for name, values in opened.items()
             ]
             excess = torch.stack(means).mean() - self.hinge
@@ -108,5 +109,5 @@ def group_mean(opened: Tensor, allowed: Tensor, columns: list[int]) -> Tensor:
         allowed: Entries to average, bool (edges, ops).
         columns: Operations of the group.
     """
-    inside = allowed[:, columns].to(opened.dtype)
-    return (opened[:, columns] * inside).sum() / inside.sum().clamp(min=1)
+    inside = selected(allowed, 1, columns).to(opened.dtype)
+    return (selected(opened, 1, columns) * inside).sum() / inside.sum().clamp(min=1)

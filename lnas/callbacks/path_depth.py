@@ -19,6 +19,7 @@ from lnas.callbacks.requirements import require_openings
 from lnas.errors import InputError
 from lnas.schedules import Constant, Schedule
 from lnas.search import SearchCallback, SearchModule, SearchStep
+from lnas.waiting import selected, sent
 
 WITHOUT_PARAMETERS = {"none", "skip_connect", "avg_pool_3x3", "max_pool_3x3", "noise"}
 
@@ -72,13 +73,17 @@ class PathDepth(SearchCallback):
         active = step.sample.active if self.sampled and step.sample is not None else None
         paths = [
             path_probability(
-                values[self.rows][:, self.columns],
-                None if active is None else active[name][self.rows][:, self.columns],
+                self._on_path(values),
+                None if active is None else self._on_path(active[name]),
                 self.reduce,
             )
             for name, values in opened.items()
         ]
         return -self.ramp(step.progress) * self.weight * torch.stack(paths).mean()
+
+    def _on_path(self, table: Tensor) -> Tensor:
+        """Return the parameterised operations on the path's edges of (edges, ops)."""
+        return selected(selected(table, 0, self.rows), 1, self.columns)
 
 
 def path_probability(
@@ -94,7 +99,7 @@ def path_probability(
     """
     if active is None:
         return (opened.mean(-1) if reduce == "mean" else opened.sum(-1)).prod()
-    ran = active.to(device=opened.device, dtype=opened.dtype)
+    ran = sent(active, opened.device).to(opened.dtype)
     count = ran.sum(-1)
     total = (opened * ran).sum(-1)
     each = total / count.clamp(min=1) if reduce == "mean" else total

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from lnas.operations.depthwise import DepthwiseConv2d
 from lnas.operations.normalization import BatchNorm2d
+from lnas.waiting import sent
 
 
 class Zero(nn.Module):
@@ -48,7 +49,7 @@ class Noise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Draw from `generator`; without one, from torch's own."""
         shape = x[:, :, :: self.stride, :: self.stride].shape
-        return torch.randn(shape, generator=self.generator, dtype=x.dtype).to(x.device)
+        return sent(torch.randn(shape, generator=self.generator, dtype=x.dtype), x.device)
 
 
 class Pool(nn.Module):

@@ -31,6 +31,7 @@ from lnas.relaxations.draw import Draw
 from lnas.relaxations.noise import logistic, uniform
 from lnas.relaxations.softmax import masked_softmax
 from lnas.spaces.base import SearchSpace
+from lnas.waiting import on_host, sent
 
 
 @final
@@ -84,9 +85,9 @@ class HardConcrete(Relaxation):
             if self.sampler == "top2":
                 chosen = self._two(value.detach(), mask[name], draw, name)
                 value = straight_through(chosen, value)
-                active[name] = chosen.cpu()
+                active[name] = chosen
             gates[name] = value
-        return GateSample(gates, active=active or None)
+        return GateSample(gates, on_host(active) or None)
 
     def gate(self, logits: Tensor, noise: Tensor) -> Tensor:
         """Return g for logistic noise ln u - ln(1 - u), both (edges, ops)."""
@@ -127,8 +128,8 @@ class HardConcrete(Relaxation):
     def _two(self, gate: Tensor, mask: Tensor, draw: Draw, name: str) -> Tensor:
         """Return which (at most two) operations of each edge run, bool (edges, ops)."""
         dropped = uniform(gate, draw.shared("dropout", name)) < self.operation_dropout
-        order = torch.randperm(gate.shape[-1], generator=draw.shared("ties", name)).to(gate.device)
-        return top_two(gate, dropped, order, mask)
+        order = torch.randperm(gate.shape[-1], generator=draw.shared("ties", name))
+        return top_two(gate, dropped, sent(order, gate.device), mask)
 
 
 def top_two(gate: Tensor, dropped: Tensor, order: Tensor, mask: Tensor) -> Tensor:

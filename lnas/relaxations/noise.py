@@ -7,6 +7,8 @@ are drawn in float64 and kept away from both ends.
 import torch
 from torch import Tensor
 
+from lnas.waiting import sent
+
 _SMALLEST, _LARGEST = 1e-20, 1 - 1e-12
 
 
@@ -14,7 +16,7 @@ def uniform(like: Tensor, generator: torch.Generator, cells: int | None = None) 
     """Return float64 numbers in (0, 1) of the shape of `like`, or (cells, *its shape)."""
     shape = like.shape if cells is None else (cells, *like.shape)
     drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
-    return drawn.clamp_(_SMALLEST, _LARGEST).to(like.device)
+    return sent(drawn.clamp_(_SMALLEST, _LARGEST), like.device)
 
 
 def gumbel(uniform: Tensor) -> Tensor:

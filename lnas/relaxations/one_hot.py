@@ -39,6 +39,7 @@ from lnas.relaxations.draw import Draw
 from lnas.relaxations.noise import gumbel, uniform
 from lnas.relaxations.softmax import masked_softmax
 from lnas.spaces.base import SearchSpace
+from lnas.waiting import on_host
 
 Estimator = Literal["gdas", "dsnas", "proxyless"]
 
@@ -95,7 +96,7 @@ class OneHot(Relaxation):
             allowed = mask[name]
             noise = gumbel(uniform(values, draw.shared("one_hot", name))).to(values.dtype)
             runs = strongest(values + noise, allowed, count=2 if pairs else 1)
-            active[name] = runs.cpu()
+            active[name] = runs
             if pairs:
                 coin = gumbel(uniform(values, draw.shared("path", name))).to(values.dtype)
                 chosen = strongest(values + coin, runs)
@@ -110,7 +111,7 @@ class OneHot(Relaxation):
                 gates[name] = rewarded(runs, log_probability[name], self.reward_limit)
             else:
                 gates[name] = runs.to(values.dtype)
-        return GateSample(gates, active=active, log_probability=log_probability or None)
+        return GateSample(gates, on_host(active), log_probability=log_probability or None)
 
     def probabilities(
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]

@@ -21,6 +21,7 @@ from lnas.relaxations.base import GateSample, Relaxation, straight_through
 from lnas.relaxations.draw import Draw
 from lnas.relaxations.softmax import masked_softmax
 from lnas.spaces.base import SearchSpace
+from lnas.waiting import on_host, sent
 
 
 @final
@@ -35,11 +36,10 @@ class Proximal(Relaxation):
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor], draw: Draw
     ) -> GateSample:
         """Return the discrete gates; `draw` is not used."""
-        hard = self.probabilities(logits, mask)
+        chosen = self._chosen(logits, mask)
+        hard = {name: sent(table, logits[name].device) for name, table in chosen.items()}
         if not torch.is_grad_enabled():
-            return GateSample(
-                hard, active={name: values.cpu() > 0 for name, values in hard.items()}
-            )
+            return GateSample(hard, active={name: table > 0 for name, table in chosen.items()})
         return GateSample(
             {
                 name: straight_through(hard[name], values.masked_fill(~mask[name], 0.0))
@@ -51,11 +51,8 @@ class Proximal(Relaxation):
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """Return the discrete gates, (edges, ops) per cell type, which have no gradient."""
-        scores = {
-            name: values.detach().masked_fill(~mask[name], -torch.inf)
-            for name, values in logits.items()
-        }
-        return self.space.project(scores)
+        chosen = self._chosen(logits, mask)
+        return {name: sent(table, logits[name].device) for name, table in chosen.items()}
 
     def magnitudes(
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]
@@ -73,3 +70,13 @@ class Proximal(Relaxation):
         """Clip the logits to [0, 1]."""
         for values in logits.values():
             values.clamp_(0.0, 1.0)
+
+    def _chosen(
+        self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return the discrete gates in host memory, where the space's rule is applied."""
+        scores = {
+            name: values.detach().masked_fill(~mask[name], -torch.inf)
+            for name, values in logits.items()
+        }
+        return self.space.project(on_host(scores))

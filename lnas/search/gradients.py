@@ -8,9 +8,6 @@ import torch
 from lightning.pytorch.strategies import ParallelStrategy, Strategy
 from torch import Tensor, nn
 
-from lnas.errors import NonFiniteError
-from lnas.search.step import SearchStep
-
 if TYPE_CHECKING:
     from lnas.search.module import SearchModule
 
@@ -52,7 +49,8 @@ def propagate(module: "SearchModule", loss: Tensor, parameters: Sequence[nn.Para
     the weights are constants) leaves them all without one.
 
     Raises:
-        NonFiniteError: The loss or a gradient is not finite on some rank; all raise together.
+        NonFiniteError: The loss or a gradient is not finite on some rank; all raise together, see
+            `FiniteWatch`.
     """
     ddp = module.trainer.strategy
     with ddp.block_backward_sync() if isinstance(ddp, ParallelStrategy) else nullcontext():
@@ -65,7 +63,7 @@ def propagate(module: "SearchModule", loss: Tensor, parameters: Sequence[nn.Para
             gradient.copy_(averaged)
     # A scaler finds infinite gradients by itself and skips the step.
     scaled = getattr(module.trainer.precision_plugin, "scaler", None) is not None
-    require_finite(module.step, [mean] if scaled else [mean, *found])
+    module.watch.look(module.step, [mean] if scaled else [mean, *found])
 
 
 def gradients(
@@ -81,7 +79,7 @@ def gradients(
         found = torch.autograd.grad(loss, list(tensors), allow_unused=True)
     used = [gradient for gradient in found if gradient is not None]
     *used, mean = average(module.trainer.strategy, [*used, loss.detach()])
-    require_finite(module.step, [mean, *used])
+    module.watch.look(module.step, [mean, *used])
     means = iter(used)
     return [None if gradient is None else next(means) for gradient in found]
 
@@ -89,16 +87,3 @@ def gradients(
 def spans_ranks(strategy: Strategy) -> bool:
     """Whether the trainer runs more than one process."""
     return int(getattr(strategy, "world_size", 1)) > 1
-
-
-def require_finite(step: SearchStep, values: Sequence[Tensor]) -> None:
-    """Go on only if all values are finite.
-
-    Raises:
-        NonFiniteError: One is infinite or not a number.
-    """
-    if not torch.isfinite(nn.utils.get_total_norm(values)):
-        raise NonFiniteError(
-            f"The loss of the {step.role} pass, or its gradient, is not finite in epoch "
-            f"{step.epoch}, batch {step.batch_index}; lower the learning rate or check the data."
-        )

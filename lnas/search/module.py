@@ -23,6 +23,7 @@ from lnas.relaxations import Draw, GateSample, Relaxation, Softmax
 from lnas.schedules import Schedule
 from lnas.search import checks, state
 from lnas.search.asking import asked, gates_of, moves_architecture
+from lnas.search.finiteness import FiniteWatch
 from lnas.search.optimizers import make_optimizers, scaled, set_rates, take_step
 from lnas.search.records import Records
 from lnas.search.step import SearchStep
@@ -109,8 +110,8 @@ class SearchModule(LightningModule):
         self.schedules = [weight_schedule, architecture_schedule]
         self.gradient_clip = gradient_clip
         self.step = SearchStep(epoch=0, batch_index=0, progress=0.0)
-        self.steps, self.architecture_steps = 0, 0
-        self.records = Records(self.task)
+        self.steps = self.architecture_steps = 0
+        self.records, self.watch = Records(self.task), FiniteWatch()
         self.stream: ArchitectureStream | None = None
         self.states: dict[str, State] = {}
 

@@ -66,6 +66,7 @@ class Records:
 
     def log_batch(self, module: "SearchModule") -> None:
         """Log the latest values, averaged over ranks."""
+        module.watch.settle()
         names = sorted(self.latest)
         values = [self.latest[name].to(module.device, torch.get_default_dtype()) for name in names]
         means = torch.stack(average(module.trainer.strategy, values)).tolist()
@@ -74,6 +75,7 @@ class Records:
 
     def log_epoch(self, module: "SearchModule") -> None:
         """Log the means of the epoch and the state of the architecture; start the next epoch."""
+        module.watch.settle()
         row = _rates(module) | _signals(module) | architecture_row(module)
         row |= {
             f"search/{name}": value.item()

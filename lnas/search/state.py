@@ -21,6 +21,7 @@ KEY = "search"
 
 def save(module: "SearchModule", checkpoint: dict[str, Any]) -> None:
     """Add the state of the search; a collective: measures and states differ between ranks."""
+    module.watch.settle()
     stream = module.stream
     checkpoint[KEY] = {
         "space": fingerprint(module.space),

@@ -14,6 +14,7 @@ from torch import Tensor
 from lnas.errors import InputError
 from lnas.genotype import Genotype, known_operations
 from lnas.spaces.rules import DerivationRule
+from lnas.waiting import on_host, sent
 
 
 class Edge(NamedTuple):
@@ -138,10 +139,10 @@ class SearchSpace(ABC):  # noqa: B024 - spaces differ in their data, not in meth
         """
         projected = {}
         for kind, rows in self._choices(gates).items():
-            table = torch.zeros_like(gates[kind])
+            table = torch.zeros(gates[kind].shape, dtype=gates[kind].dtype)
             for row, column in rows:
                 table[row, column] = 1
-            projected[kind] = table
+            projected[kind] = sent(table, gates[kind].device)
         return projected
 
     def one_hot(self, genotype: Genotype) -> dict[str, Tensor]:
@@ -205,7 +206,7 @@ class SearchSpace(ABC):  # noqa: B024 - spaces differ in their data, not in meth
             if kind not in scores or tuple(scores[kind].shape) != shape:
                 found = tuple(scores[kind].shape) if kind in scores else "nothing"
                 raise InputError(f"Scores of {kind} have shape {found}; give {shape}.")
-            table = scores[kind].detach().cpu()
+        for kind, table in on_host({n: scores[n].detach() for n in self.cell_types}).items():
             if table.isnan().any():
                 raise InputError(f"Scores of {kind} hold NaN; no genotype follows from them.")
             offered = table.masked_fill(~self._candidates[kind], -torch.inf).tolist()

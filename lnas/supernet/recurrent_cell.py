@@ -23,6 +23,7 @@ from lnas.spaces import SearchSpace
 from lnas.supernet.base import Path
 from lnas.supernet.recurrence import recurrence
 from lnas.supernet.recurrent_plan import Active, plan_of
+from lnas.waiting import selected
 
 SPREAD = 0.04  # all weights start uniform between -SPREAD and SPREAD
 
@@ -160,7 +161,7 @@ class RecurrentCell(nn.Module):
             passed, points = _pick(states, kept), _pick(candidate, kept)
             value = self.activations[self.space.operations[column]](points)
             term = passed + _pick(gate, kept) * (value - passed)
-            weight = gates[[rows[i] for i in kept], column]
+            weight = selected(gates[:, column], 0, [rows[i] for i in kept])
             total = total + (weight[:, None, None] * term).sum(0)
         return total
 
@@ -170,4 +171,4 @@ class RecurrentCell(nn.Module):
 
 def _pick(table: Tensor, indices: list[int]) -> Tensor:
     """Return rows of a table; the table itself when these are all."""
-    return table if len(indices) == len(table) else table[indices]
+    return table if len(indices) == len(table) else selected(table, 0, indices)
