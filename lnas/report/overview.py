@@ -64,6 +64,8 @@ def line_of(run: RunFiles) -> Line:
     status = "not finished (running, or killed)" if stated == "running" else stated
     most = _get(run.config, "trainer", "max_epochs")
     epochs = f"{run.epochs}" + (f" of {most}" if isinstance(most, int) and most > 0 else "")
+    if stated == "finished" and not run.epochs:
+        epochs = ""  # it derived from another search, and trained nothing
     seconds = card.get("wall_time_seconds")
     genotype = str(card.get("genotype_hash") or (run.genotype.hash if run.genotype else ""))
     seed = card.get("seed", run.config.get("seed"))
