@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import torch
 
-SOURCE = Path(__file__).with_name("convolutions.cpp")
+SOURCES = sorted(Path(__file__).parent.glob("*.?pp"))
 SWITCH = "LNAS_KERNELS"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp")
 
@@ -62,7 +63,7 @@ def loaded() -> ctypes.CDLL | None:
 def _built(compiler: str) -> Path:
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
     runtime = _openmp()
-    sources = [path.read_bytes() for path in sorted(SOURCE.parent.glob("*.?pp"))]
+    sources = [path.read_bytes() for path in SOURCES]
     depends = (sources, version.stdout, FLAGS, _processor(), runtime)
     key = hashlib.sha256(repr(depends).encode()).hexdigest()[:16]
     folder = _cache()
@@ -72,15 +73,19 @@ def _built(compiler: str) -> Path:
     _log.info("Compiling the kernels for this machine, once: %s", target)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         # torch's own OpenMP runtime, so that there is one team of threads and not two.
-        made, linked = Path(scratch) / "kernels.o", Path(scratch) / "kernels.so"
+        made = {str(path): f"{scratch}/{path.stem}.o" for path in SOURCES if path.suffix == ".cpp"}
+        linked = f"{scratch}/kernels.so"
         end = ["-fopenmp"] if runtime is None else [runtime]
-        for command in (
-            [compiler, *FLAGS, "-c", str(SOURCE), "-o", str(made)],
-            [compiler, "-shared", str(made), "-o", str(linked), *end],
-        ):
-            subprocess.run(command, capture_output=True, text=True, check=True)
+        with ThreadPoolExecutor() as together:
+            units = made.items()
+            list(together.map(_run, ([compiler, *FLAGS, "-c", u, "-o", o] for u, o in units)))
+        _run([compiler, "-shared", *made.values(), "-o", linked, *end])
         os.replace(linked, target)
     return target
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, capture_output=True, text=True, check=True)
 
 
 def _cache() -> Path:

@@ -6,51 +6,28 @@
 // moments and sums are combined image by image, so that they do not depend on the number of threads.
 
 #include "backward.hpp"
+#include "dispatch.hpp"
 #include "forward.hpp"
 
 namespace {
 
-#ifdef __AVX512F__
-constexpr int WIDEST = 64;
-#else
-constexpr int WIDEST = 32;
-#endif
-
 template <class T, int BYTES> struct Kernels : ForwardPass<T, BYTES>, BackwardPass<T, BYTES> {};
-
-// Calls body with the kernels whose vectors are the widest that divide the channels.
-template <class T, class Body> void with_vectors(Int channels, Body body) {
-    const Int bytes = channels * Int(sizeof(T));
-    if (WIDEST == 64 && bytes % 64 == 0)
-        body(Kernels<T, WIDEST>());
-    else if (bytes % 32 == 0)
-        body(Kernels<T, 32>());
-    else
-        body(Kernels<T, 16>());
-}
-
-template <class Body> void dispatch(int is_double, Int channels, Body body) {
-    if (is_double)
-        with_vectors<double>(channels, [&](auto kernels) { body(kernels, double()); });
-    else
-        with_vectors<float>(channels, [&](auto kernels) { body(kernels, float()); });
-}
 
 } // namespace
 
 extern "C" {
 
 void blocks_forward(int is_double, const Block *blocks, Int count, Int threads) {
-    dispatch(is_double, blocks->c, [&](auto kernels, auto) { decltype(kernels)::forward(blocks, count, threads); });
+    dispatch<Kernels>(is_double, blocks->c, [&](auto kernels, auto) { decltype(kernels)::forward(blocks, count, threads); });
 }
 
 void blocks_backward(int is_double, const Block *blocks, Int count, Int threads) {
-    dispatch(is_double, blocks->c, [&](auto kernels, auto) { decltype(kernels)::backward(blocks, count, threads); });
+    dispatch<Kernels>(is_double, blocks->c, [&](auto kernels, auto) { decltype(kernels)::backward(blocks, count, threads); });
 }
 
 void mix(int is_double, Int n, Int pixels, Int c, Int count, const void *const *z, const double *const *moments,
          const void *gates, const void *factors, void *out, Int threads) {
-    dispatch(is_double, c, [&](auto kernels, auto zero) {
+    dispatch<Kernels>(is_double, c, [&](auto kernels, auto zero) {
         using T = decltype(zero);
         decltype(kernels)::mix(n, pixels, c, count, (const T *const *)z, moments, (const T *)gates,
                                (const T *)factors, (T *)out, threads);
@@ -59,7 +36,7 @@ void mix(int is_double, Int n, Int pixels, Int c, Int count, const void *const *
 
 void mix_sums(int is_double, Int n, Int pixels, Int c, Int count, const void *g, const void *const *z,
               const double *const *moments, const void *factors, double *sums, Int threads) {
-    dispatch(is_double, c, [&](auto kernels, auto zero) {
+    dispatch<Kernels>(is_double, c, [&](auto kernels, auto zero) {
         using T = decltype(zero);
         decltype(kernels)::sums(n, pixels, c, count, (const T *)g, (const T *const *)z, moments, (const T *)factors,
                                 sums, threads);
