@@ -7,5 +7,17 @@ to rounding, come from torch's operators.
 
 from lnas.kernels.build import available, disabled
 from lnas.kernels.convolutions import Block, calls, mixed_convolutions, supports
+from lnas.kernels.dense import Dense, Edge, Gated, dense_edges
 
-__all__ = ["Block", "available", "calls", "disabled", "mixed_convolutions", "supports"]
+__all__ = [
+    "Block",
+    "Dense",
+    "Edge",
+    "Gated",
+    "available",
+    "calls",
+    "dense_edges",
+    "disabled",
+    "mixed_convolutions",
+    "supports",
+]

@@ -141,7 +141,7 @@ class _Mixed(torch.autograd.Function):
         moments: list[list[Tensor]],
         *weights: Tensor,
     ) -> Tensor:
-        x, gates, run = _dense(x), gates.detach().contiguous(), _Functions(x)
+        x, gates, run = channels_last(x), gates.detach().contiguous(), Functions(x)
         weights = tuple(weight.detach().contiguous() for weight in weights)
         pairs = iter(zip(weights[::2], weights[1::2], strict=True))
         matrices = [[next(pairs) for _ in blocks] for blocks in forms]
@@ -170,8 +170,8 @@ class _Mixed(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError(NO_SECOND_DERIVATIVE)
-        grad, (x, gates, factors, *rest) = _dense(grads[0]), ctx.saved_tensors
-        forms, moments, run = ctx.forms, ctx.moments, _Functions(x)
+        grad, (x, gates, factors, *rest) = channels_last(grads[0]), ctx.saved_tensors
+        forms, moments, run = ctx.forms, ctx.moments, Functions(x)
         tensors, (needs_x, needs_gates, *_) = iter(rest), ctx.needs_input_grad
         wanted = iter(ctx.needs_input_grad[5:])
         chains = [[next(tensors) for _ in blocks] for blocks in forms]
@@ -217,10 +217,10 @@ class _Mixed(torch.autograd.Function):
 
 def calls() -> int:
     """Return how often compiled functions were called in this process."""
-    return _Functions.calls
+    return Functions.calls
 
 
-class _Functions:
+class Functions:
     """The compiled functions, for images of one kind."""
 
     calls = 0
@@ -235,7 +235,7 @@ class _Functions:
     def blocks(self, name: str, passes: list[_Pass]) -> None:
         """Run blocks that do not need each other."""
         given = (_Call * len(passes))(*[one.call for one in passes])
-        self._call(name, given, ctypes.c_int64(len(passes)))
+        self.call(name, given, ctypes.c_int64(len(passes)))
 
     def mix(
         self, images: list[Tensor], moments: list[Tensor], gates: Tensor, factors: Tensor | None
@@ -243,7 +243,7 @@ class _Functions:
         """Return the weighted sum of normalised images, (N, C, H, W)."""
         output = torch.empty_like(images[0])
         given = _pointers(images), _pointers(moments), _pointer(gates)
-        self._call("mix", *_sizes(images), *given, _pointer(factors), _pointer(output))
+        self.call("mix", *_sizes(images), *given, _pointer(factors), _pointer(output))
         return output
 
     def sums(
@@ -252,15 +252,17 @@ class _Functions:
         """Return for each image the sums of grad and of grad * normalise(image), (K, 2, C)."""
         result = torch.empty(len(images), 2, grad.shape[1], dtype=torch.float64)
         given = _pointer(grad), _pointers(images), _pointers(moments)
-        self._call("mix_sums", *_sizes(images), *given, _pointer(factors), _pointer(result))
+        self.call("mix_sums", *_sizes(images), *given, _pointer(factors), _pointer(result))
         return result
 
-    def _call(self, name: str, *arguments: Any) -> None:
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call a function with what is between the kind of number and the number of threads."""
         getattr(self.functions, name)(self.kind, *arguments, self.threads)
-        _Functions.calls += 1
+        Functions.calls += 1
 
 
-def _dense(x: Tensor) -> Tensor:
+def channels_last(x: Tensor) -> Tensor:
+    """Return x as the kernels read it, (N, H, W, C) in memory, without its history."""
     return x.detach().contiguous(memory_format=torch.channels_last)
 
 

@@ -120,7 +120,8 @@ template <class T, int BYTES> struct Products {
     template <class Tile> INLINE static inline void tiles(Int rows, Int columns, const Tile &block) {
         auto down = [&](Int column, auto width) INLINE {
             Int row = 0;
-            for (; row + 6 <= rows; row += 6) block(row, column, std::integral_constant<int, 6>(), width);
+            // The last 8 as 4 and 4: 2 rows are too few to hide the latency of a product.
+            for (; row + 6 <= rows && row + 8 != rows; row += 6) block(row, column, std::integral_constant<int, 6>(), width);
             for (; row + 4 <= rows; row += 4) block(row, column, std::integral_constant<int, 4>(), width);
             for (; row + 2 <= rows; row += 2) block(row, column, std::integral_constant<int, 2>(), width);
             for (; row < rows; row++) block(row, column, std::integral_constant<int, 1>(), width);
@@ -130,11 +131,15 @@ template <class T, int BYTES> struct Products {
         for (; column < columns; column += L) down(column, std::integral_constant<int, 1>());
     }
 
-    // out[p, o] = sum_i in[p, i] * w[i, o]
+    // out[p, o] = sum_i in[p, i] * w[i, o], or added to what is there
+    template <bool ADD = false>
     static void pointwise(const T *in, const T *w, Int c, T *out, Int pixels) {
         auto block = [&](Int p, Int o, auto rows, auto columns) INLINE {
             constexpr int R = decltype(rows)::value, C = decltype(columns)::value;
             V acc[R][C] = {};
+            if constexpr (ADD)
+                for (int a = 0; a < R; a++)
+                    for (int b = 0; b < C; b++) acc[a][b] = load(out + (p + a) * c + o + b * L);
             for (Int i = 0; i < c; i++) {
                 V wv[C];
                 for (int b = 0; b < C; b++) wv[b] = load(w + i * c + o + b * L);
