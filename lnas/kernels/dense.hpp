@@ -75,7 +75,7 @@ struct Cut {
     Int groups() const { return (n + images - 1) / images; } // of images
     Int pieces() const { return (down + rows - 1) / rows; }  // of a group
     Int tiles() const { return images * rows * across; }
-    Int height(const Piece &p) const { return std::min(h, 2 * (p.row + p.rows)) - 2 * p.row; }
+    Int pixels(const Piece &p) const { return p.images * w * (std::min(h, 2 * (p.row + p.rows)) - 2 * p.row); }
 
     // Elements between places of tiles; not a power of two, which would put all places in one set of the cache.
     template <class T> Int apart() const { return tiles() * c + 64 / Int(sizeof(T)); }

@@ -16,19 +16,42 @@ template <class T, int BYTES> struct DenseForward : Tiled<T, BYTES> {
     using typename Tiled<T, BYTES>::Spread;
     using Tiled<T, BYTES>::average, Tiled<T, BYTES>::pools, Tiled<T, BYTES>::IS_DOUBLE;
 
+    // Sums over a piece of what z is away from its first value, exact where the mean is large.
+    struct Away {
+        std::vector<T> first, sum, square;
+
+        explicit Away(Int c) : first(c), sum(c), square(c) {}
+
+        // Mean, and the sum of squares around it.
+        void moments(double pixels, double *mean, double *squares) const {
+            for (size_t i = 0; i < first.size(); i++) {
+                mean[i] = first[i] + sum[i] / pixels;
+                squares[i] = square[i] - double(sum[i]) * sum[i] / pixels;
+            }
+        }
+    };
+
     // z of a piece from its products.
-    template <int K> static void gather(const State &s, const Cut &cut, const Piece &p, const T *m, void *z) {
+    template <int K> static void gather(const State &s, const Cut &cut, const Piece &p, const T *m, void *z, Away &away) {
         const Int c = s.c, apart = cut.apart<T>();
+        std::fill(away.sum.begin(), away.sum.end(), T(0)), std::fill(away.square.begin(), away.square.end(), T(0));
         cut.over_tiles(p, [&](Int tile, Int image, Int r, Int q) INLINE {
             const Int y = 2 * (p.row + r), x = 2 * q;
             T *to = const_cast<T *>(s.rows<T>(z, p.image + image, y)) + x * c;
             const bool below = y + 1 < s.h, right = x + 1 < s.w;
-            for (Int cv = 0; cv < c; cv += L)
+            for (Int cv = 0; cv < c; cv += L) {
+                V first = load(&away.first[cv]), sum = load(&away.sum[cv]), square = load(&away.square[cv]);
                 W::template gather<K>(m + tile * c + cv, apart, [&](int i, int j, V value) INLINE {
+                    if (!tile && !i && !j) store(&away.first[cv], first = value);
+                    if ((i && !below) || (j && !right)) return;
                     T *place = to + (i * s.w + j) * c + cv;
-                    if ((!i || below) && (!j || right)) store(place, value);
+                    store(place, value);
                     __builtin_prefetch(place + 2 * s.w * c, 1); // of the tile below
+                    const V distance = value - first;
+                    sum += distance, square += distance * distance;
                 });
+                store(&away.sum[cv], sum), store(&away.square[cv], square);
+            }
         });
     }
 
@@ -45,6 +68,7 @@ template <class T, int BYTES> struct DenseForward : Tiled<T, BYTES> {
         over_images(groups, threads, [&](Int, Int from, Int to) {
             Spread spread(cut);
             std::vector<T> products(W::PLACES * apart);
+            Away away(c);
             for (Int group = from; group < to; group++)
                 cut.over_pieces(group, [&](const Piece &p) {
                     spread.fill(s, cut, p);
@@ -55,12 +79,11 @@ template <class T, int BYTES> struct DenseForward : Tiled<T, BYTES> {
                                          p.images * p.rows * cut.across);
                         });
                         if (d.kernel == 1)
-                            gather<1>(s, cut, p, products.data(), d.z);
+                            gather<1>(s, cut, p, products.data(), d.z, away);
                         else
-                            gather<3>(s, cut, p, products.data(), d.z);
+                            gather<3>(s, cut, p, products.data(), d.z, away);
                         double *own = &parts[(k * count + p.index) * 2 * c];
-                        for (Int m = 0; m < p.images; m++)
-                            Moving::add_row(s.rows<T>(d.z, p.image + m, 2 * p.row), c, cut.height(p) * s.w, m, own, own + c);
+                        away.moments(cut.pixels(p), own, own + c);
                     }
                 });
         });
@@ -73,7 +96,7 @@ template <class T, int BYTES> struct DenseForward : Tiled<T, BYTES> {
         std::fill(mean, mean + 3 * c, 0.0);
         for (Int group = 0; group < cut.groups(); group++)
             cut.over_pieces(group, [&](const Piece &p) {
-                const double *own = parts + p.index * 2 * c, pixels = p.images * cut.height(p) * s.w;
+                const double *own = parts + p.index * 2 * c, pixels = cut.pixels(p);
                 for (Int i = 0; i < c; i++) Moving::combine(own[i], own[c + i], pixels, before, mean[i], variance[i]);
                 before += pixels;
             });

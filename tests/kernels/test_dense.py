@@ -110,6 +110,20 @@ def test_moments_are_those_of_the_batch():
         torch.testing.assert_close(inverse, (variance + one.bn1.eps).rsqrt())
 
 
+def test_moments_keep_their_digits_far_from_zero():
+    made, terms = operations(8, torch.float32)
+    x = images(8, (12, 8), torch.float32).detach() * 1e-3 + 100.0
+    _, moments = dense_edges(x, given(made, torch.ones(terms).unbind()))
+    dense = [one for own in made for one in own]
+    for one, (mean, _, variance) in zip(dense, moments, strict=True):
+        y = torch.nn.functional.conv2d(
+            x.double(), one.conv1.weight.double(), padding=one.kernel // 2
+        )
+        expected = torch.var_mean(y, dim=(0, 2, 3), correction=0)
+        torch.testing.assert_close(mean, expected[1], rtol=1e-5, atol=1e-4)
+        torch.testing.assert_close(variance, expected[0], rtol=1e-2, atol=0)
+
+
 def test_float32_agrees_to_rounding_and_does_not_depend_on_threads():
     (made, terms), x = operations(16, torch.float32), images(16, (32, 32), torch.float32, count=5)
     gates = torch.rand(terms).unbind()
