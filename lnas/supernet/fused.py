@@ -19,18 +19,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lnas import kernels
 from lnas.operations.convolutional import DilatedConv, Pool, ReLUConv, SeparableConv
-from lnas.operations.depthwise import unphases
 from lnas.operations.reduction import FactorizedReduce
 from lnas.relaxations import CellGates
 from lnas.supernet.batched import EdgeBatches, batches_edges
 from lnas.supernet.compiled import Compiled
-from lnas.supernet.partial import join
+from lnas.supernet.compiled_edges import CompiledEdges
+from lnas.supernet.node import Node
 from lnas.supernet.plan import Active, Plan, Term, plan_of
 from lnas.supernet.reference import empty, normalized
 from lnas.supernet.single import dilated, reduced, separable
 from lnas.supernet.sources import Source, normalize, shares_statistics
-from lnas.supernet.weighted_sum import weighted_sum
 
 if TYPE_CHECKING:
     from lnas.supernet.edges import SearchEdges
@@ -87,18 +87,6 @@ def _active(gates: CellGates) -> Active:
     return None if gates.active is None else tuple(map(tuple, gates.active.tolist()))
 
 
-class _Node:
-    """What is summed up in one node."""
-
-    def __init__(self) -> None:
-        self.plain: list[Tensor] = []
-        self.phased: list[Tensor] = []
-        self.gates: list[Tensor] = []
-        self.terms: list[Tensor] = []
-        self.around: list[Tensor] = []
-        self.around_gates: list[Tensor] = []
-
-
 class _Run:
     """One pass through a cell."""
 
@@ -121,10 +109,11 @@ class _Run:
         self.columns = matrix.shape[1]
         self.factors = gates.factors
         self.compiled = Compiled(like, self.channels)
+        self.compiled_edges = CompiledEdges(like, self.channels)
         self.batches = None
         if batches_edges(like):
             self.batches = EdgeBatches(edges, plan, self.gates, self.factors, self.channels)
-        self.nodes: defaultdict[int, _Node] = defaultdict(_Node)
+        self.nodes: defaultdict[int, Node] = defaultdict(Node)
         self.rest: Mapping[int, Tensor] = {}
 
     def take(self, number: int, state: Tensor, terms: tuple[Term, ...], active: Active) -> None:
@@ -151,26 +140,20 @@ class _Run:
 
     def total(self, number: int) -> Tensor | None:
         """Return the sum of what was added to a node; None if nothing was."""
-        node = self.nodes.pop(number, _Node())
-        if node.phased:
-            node.plain.append(unphases(weighted_sum(node.phased, [], [])))
-        summed = None
-        if node.plain or node.terms:
-            summed = weighted_sum(node.plain, node.gates, node.terms)
-        if node.around:
-            plain, weighed = ([], node.around) if node.around_gates else (node.around, [])
-            rest = weighted_sum(plain, node.around_gates, weighed)
-            summed = join(summed, rest, self.parts)
-        return summed
+        return self.nodes.pop(number, Node()).total(self.parts)
 
     def read(self, source: Source, terms: tuple[Term, ...]) -> None:
         """Add what follows from one state to the nodes."""
         pools: defaultdict[tuple[str, int], list[Term]] = defaultdict(list)
         dense: defaultdict[int, list[Term]] = defaultdict(list)
         compiled: defaultdict[int, list[Term]] = defaultdict(list)
+        together: defaultdict[int, list[Term]] = defaultdict(list)
+        known = self.compiled_edges.known(terms, self.operation)
         for term in terms:
             operation = self.operation(term)
-            if self.compiled.knows(term.kind, operation):
+            if term in known:
+                together[term.row].append(term)
+            elif self.compiled.knows(term.kind, operation):
                 compiled[term.row].append(term)
             elif term.kind == "identity":
                 self.weigh(term, source.state)
@@ -193,6 +176,17 @@ class _Run:
             self.dense(source, group)
         for group in compiled.values():
             self.convolutions(source, group)
+        if together:
+            self.together(source, list(together.values()))
+
+    def together(self, source: Source, groups: list[list[Term]]) -> None:
+        """Add dense convolutions, skips and averages of all edges of a source in one go."""
+        nodes = [self.nodes[group[0].target] for group in groups]
+        edges = [[(self.operation(term), self.gated(term)) for term in group] for group in groups]
+        before = [node.plain.pop() if node.plain else None for node in nodes]
+        sums = self.compiled_edges(source.state, edges, before)
+        for node, summed in zip(nodes, sums, strict=True):
+            node.plain.append(summed)
 
     def convolutions(self, source: Source, group: list[Term]) -> None:
         """Add the separable and dilated convolutions of one edge by compiled kernels."""
@@ -269,6 +263,11 @@ class _Run:
     def scalar(self, term: Term) -> Tensor:
         """Return the gate of a term, times its edge weight, ()."""
         return self.scalars[term.row * self.columns + term.column]
+
+    def gated(self, term: Term) -> kernels.Gated:
+        """Return the same with the term's factors of the images."""
+        factors = None if self.factors is None else self.factors[term.row, term.column]
+        return kernels.Gated(self.scalar(term), factors)
 
     def scale(self, term: Term) -> Tensor:
         """Return the same for each channel, (C,)."""

@@ -1,0 +1,95 @@
+"""Which terms of all edges that leave a state the compiled kernels can do, and their averages."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lnas import kernels
+from lnas.operations import BatchNorm2d
+from lnas.operations.convolutional import Pool, ReLUConv
+from lnas.operations.normalization import move_averages
+from lnas.supernet.plan import Term
+
+Terms = Sequence[tuple[nn.Module, kernels.Gated]]
+"""Operations of one edge, and what they are weighed by."""
+
+
+class CompiledEdges:
+    """The compiled kernels for dense convolutions and what is summed up with them.
+
+    Args:
+        like: A state of the cell.
+        channels: How many of its channels the operations read.
+    """
+
+    def __init__(self, like: Tensor, channels: int) -> None:
+        self.there = kernels.supports(like, channels) and kernels.available()
+
+    def known(
+        self, terms: Iterable[Term], operation: Callable[[Term], nn.Module]
+    ) -> frozenset[Term]:
+        """Return the terms that can be handed over; none if there is no convolution among them.
+
+        Args:
+            terms: What reads a state.
+            operation: Gives the module of a term.
+        """
+        if not self.there:
+            return frozenset()
+        found = frozenset(term for term in terms if _known(term.kind, operation(term)))
+        return found if any(term.kind == "dense" for term in found) else frozenset()
+
+    def __call__(
+        self, x: Tensor, edges: Sequence[Terms], before: Sequence[Tensor | None]
+    ) -> list[Tensor]:
+        """Return the weighted sum of each edge, and move running averages.
+
+        Args:
+            x: The state that the edges read, (N, C, H, W).
+            edges: For each edge what `known` accepted.
+            before: For each edge what else is summed up.
+        """
+        given = [_edge(terms, other) for terms, other in zip(edges, before, strict=True)]
+        outputs, moments = kernels.dense_edges(x, given)
+        dense = [one for terms in edges for one, _ in terms if isinstance(one, ReLUConv)]
+        norms = [_norm(one) for one in dense]
+        if any(norm.mode == "update" for norm in norms):
+            examples = x.numel() // x.shape[1]
+            found = torch.stack(moments)
+            found[:, 2] *= examples / (examples - 1)
+            means, _, variances = found.to(x.dtype).unbind(1)
+            biases = [one.conv1.bias for one in dense]
+            shifted = [
+                mean if bias is None else mean + bias.detach()
+                for mean, bias in zip(means, biases, strict=True)
+            ]
+            move_averages(norms, shifted, variances.unbind())
+        return outputs
+
+
+def _norm(operation: ReLUConv) -> BatchNorm2d:
+    return operation.bn1
+
+
+def _known(kind: str, operation: nn.Module) -> bool:
+    if isinstance(operation, ReLUConv):
+        fits = operation.kernel in (1, 3) and operation.stride == 1
+        return kind == "dense" and fits and operation.bn1.mode != "running"
+    if isinstance(operation, Pool):
+        plain = operation.bn is None and operation.stride == 1
+        return kind == "pool" and plain and operation.kind == "avg"
+    return kind == "identity"
+
+
+def _edge(terms: Terms, before: Tensor | None) -> kernels.Edge:
+    edge = kernels.Edge(before=before)
+    for operation, gated in terms:
+        if isinstance(operation, ReLUConv):
+            conv = operation.conv1
+            edge.dense.append((kernels.Dense(conv.weight, operation.bn1.eps, conv.bias), gated))
+        elif isinstance(operation, Pool):
+            edge.pool = gated
+        else:
+            edge.skip = gated
+    return edge
