@@ -5,8 +5,9 @@ cache. Without a compiler, or with the environment variable `LNAS_KERNELS=0`, th
 to rounding, come from torch's operators.
 """
 
+from lnas.kernels.blocks import Block
 from lnas.kernels.build import available, disabled
-from lnas.kernels.convolutions import Block, calls, mixed_convolutions, supports
+from lnas.kernels.convolutions import calls, mixed_convolutions, supports
 from lnas.kernels.dense import Dense, Edge, Gated, dense_edges
 
 __all__ = [

@@ -59,13 +59,13 @@ template <class T, int BYTES> struct BackwardPass : Images<T, BYTES> {
               parts(k.in_sums ? k.n * 2 * k.c : 0, 0.0), dws(threads), pws(threads) {
             // d z = factor * a * g + b * z + e: the derivative of gate * normalise(z).
             const double size = double(k.n) * k.out_h() * k.out_w();
-            Moments m(k.moments, k.c), input(k.in, k.c);
+            Moments m(k.moments, k.c);
             for (Int i = 0; i < k.c; i++) {
-                const double slope = k.gate * m.rstd[i], along = m.rstd[i] * k.sums[k.c + i] / size;
+                const double slope = k.gate * m.slope[i], along = m.rstd[i] * k.sums[k.c + i] / size;
                 a.push_back(T(slope));
                 b.push_back(T(-slope * along));
                 e.push_back(T(-slope * (k.sums[i] / size - m.mean[i] * along)));
-                if (k.in) input_mean.push_back(T(input.mean[i]));
+                if (k.in) input_mean.push_back(T(Moments(k.in, k.c).mean[i]));
             }
         }
 

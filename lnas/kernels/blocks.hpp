@@ -13,15 +13,16 @@
 
 namespace {
 
-// A block and all that it reads and writes; the same structure stands in convolutions.py.
+// A block and all that it reads and writes; the same structure stands in blocks.py.
 struct Block {
     Int n, h, w, c, kernel, dilation, stride;
     double eps, gate;
     const void *x;             // input, (N, H, W, C)
     const double *in;          // its moments if it is to be normalised
     const void *dw, *pw;       // (C, 1, k, k), (C, C)
+    const void *scale, *shift; // of its normalisation, (C), if it has them
     void *z;                   // pointwise result, (N, H', W', C)
-    double *moments;           // its mean, 1 / standard deviation and biased variance, (3, C)
+    double *moments;           // what follows from z, (5, C); see Moments
     const void *g;             // gradient behind the block
     const void *factors;       // factors of the images, (N)
     const double *sums;        // of g and g * normalise(z), (2, C)
@@ -38,10 +39,10 @@ struct Block {
     template <class T> static T *at(const void *images, Int place) { return static_cast<T *>(const_cast<void *>(images)) + place; }
 };
 
-// Mean, 1 / standard deviation, biased variance of each channel.
+// Of each channel mean, 1 / standard deviation and biased variance, and the slope and the offset that normalise it.
 struct Moments {
-    const double *mean, *rstd;
-    Moments(const double *p, Int c) : mean(p), rstd(p ? p + c : nullptr) {}
+    const double *mean, *rstd, *variance, *slope, *offset;
+    Moments(const double *p, Int c) : mean(p), rstd(p + c), variance(p + 2 * c), slope(p + 3 * c), offset(p + 4 * c) {}
 };
 
 template <class Body> void over_images(Int n, Int threads, Body body) {
@@ -79,8 +80,8 @@ template <class T, int BYTES> struct Images : Products<T, BYTES> {
             if (!k.in) return;
             Moments m(k.in, c);
             for (Int i = 0; i < c; i++) {
-                scale.push_back(T(m.rstd[i]));
-                shift.push_back(T(-m.mean[i] * m.rstd[i]));
+                scale.push_back(T(m.slope[i]));
+                shift.push_back(T(m.offset[i]));
             }
         }
 

@@ -3,51 +3,28 @@
     edge(x) = sum_k gate[k] * operation_k(x),  operation_k = block(... block(x)),
     block(x) = normalise(pointwise(depthwise(relu(x))))
 
-with the statistics of the batch and without scale and shift, as in the search networks of DARTS
-(Liu et al., ICLR 2019, arXiv:1806.09055). Forward, a block reads x and writes the pointwise result
-z; its normalisation and the ReLU behind it are done where z is read next. Backward, what is between
-is computed again in the cache. So an operation keeps one image per block, where a chain of torch's
-operators keeps five. Gates are factors of the last normalisation; a gradient is computed only where
-it is asked for.
+with the statistics of the batch; without scale and shift in the search networks of DARTS (Liu et
+al., ICLR 2019, arXiv:1806.09055), with them in derived ones. Forward, a block reads x and writes
+the pointwise result z; its normalisation and the ReLU behind it are done where z is read next.
+Backward, what is between is computed again in the cache. So an operation keeps one image per block,
+where a chain of torch's operators keeps five. Gates are factors of the last normalisation; the
+gradients of images and matrices are computed only where they are asked for.
 """
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from lnas.errors import InputError
+from lnas.kernels.blocks import Block, Call, Form, Pass, Weights
 from lnas.kernels.build import loaded
 
 NO_SECOND_DERIVATIVE = (
     "the fast path has no second derivatives; use the reference path (supernet.path = 'reference')"
 )
-
-
-_Form = tuple[float, int, int]
-"""A block's eps, stride and dilation."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """ReLU, depthwise and pointwise convolution, normalisation.
-
-    Args:
-        depthwise: Its kernels, (C, 1, k, k), k = 3 or 5.
-        pointwise: Its matrix, (C, C, 1, 1).
-        eps: Added to the variance.
-        stride: Of the depthwise convolution.
-        dilation: Of the depthwise convolution.
-    """
-
-    depthwise: Tensor
-    pointwise: Tensor
-    eps: float
-    stride: int = 1
-    dilation: int = 1
 
 
 def supports(like: Tensor, channels: int) -> bool:
@@ -76,55 +53,15 @@ def mixed_convolutions(
 
     Returns:
         The weighted sum, (N, C, H / stride, W / stride), and for each operation and each of its
-        blocks mean, 1 / standard deviation and biased variance of each channel, (3, C), float64.
+        blocks mean, 1 / standard deviation and biased variance of each channel, and the slope and
+        the offset that normalise it, (5, C), float64.
     """
     forms = [[(b.eps, b.stride, b.dilation) for b in blocks] for blocks in operations]
-    weights = [w for blocks in operations for b in blocks for w in (b.depthwise, b.pointwise)]
+    weights = [w for blocks in operations for b in blocks for w in b.weights]
     stacked = None if factors is None else torch.stack([f.to(x.dtype) for f in factors])
     moments: list[list[Tensor]] = []
     output: Tensor = _Mixed.apply(x, torch.stack([*gates]), stacked, forms, moments, *weights)
     return output, moments
-
-
-class _Call(ctypes.Structure):
-    """A block and all that it reads and writes; the same structure stands in convolutions.cpp."""
-
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("n", "h", "w", "c", "kernel", "dilation", "stride")),
-        *((name, ctypes.c_double) for name in ("eps", "gate")),
-        *((name, ctypes.c_void_p) for name in ("x", "before", "depthwise", "pointwise", "z")),
-        *((name, ctypes.c_void_p) for name in ("moments", "grad", "factors", "sums", "grad_x")),
-        ("add", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("in_sums", "grad_depthwise", "grad_pointwise")),
-    )
-
-
-@final
-class _Pass:
-    """One block in one pass: its tensors, and the call that hands them over."""
-
-    def __init__(
-        self, x: Tensor, before: Tensor | None, weights: tuple[Tensor, Tensor], form: _Form
-    ) -> None:
-        n, c, h, w = x.shape
-        eps, stride, dilation = form
-        self.x, self.before, self.weights = x, before, weights
-        self.call = _Call(n, h, w, c, weights[0].shape[-1], dilation, stride, eps, 1.0)
-        self.kept: dict[str, Tensor] = {}
-        self.give(x=x, before=before, depthwise=weights[0], pointwise=weights[1])
-
-    def give(self, **tensors: Tensor | None) -> None:
-        """Hand over tensors by name, and keep them alive; None leaves one out."""
-        for name, tensor in tensors.items():
-            if tensor is not None:
-                self.kept[name] = tensor
-                setattr(self.call, name, tensor.data_ptr())
-
-    def output(self) -> Tensor:
-        """Return room for the pointwise result."""
-        n, c, h, w = self.x.shape
-        shape = (n, c, -(-h // self.call.stride), -(-w // self.call.stride))
-        return torch.empty(shape, dtype=self.x.dtype, memory_format=torch.channels_last)
 
 
 @final
@@ -137,25 +74,24 @@ class _Mixed(torch.autograd.Function):
         x: Tensor,
         gates: Tensor,
         factors: Tensor | None,
-        forms: list[list[_Form]],
+        forms: list[list[Form]],
         moments: list[list[Tensor]],
-        *weights: Tensor,
+        *weights: Tensor | None,
     ) -> Tensor:
         x, gates, run = channels_last(x), gates.detach().contiguous(), Functions(x)
-        weights = tuple(weight.detach().contiguous() for weight in weights)
-        pairs = iter(zip(weights[::2], weights[1::2], strict=True))
-        matrices = [[next(pairs) for _ in blocks] for blocks in forms]
+        weights = tuple(None if w is None else w.detach().contiguous() for w in weights)
+        own_weights = _by_block(weights, forms)
         chains: list[list[Tensor]] = [[] for _ in forms]
         moments.extend([] for _ in forms)
         count = sum(map(len, forms))
-        room = iter(torch.empty(count, 3, x.shape[1], dtype=torch.float64))
+        room = iter(torch.empty(count, 5, x.shape[1], dtype=torch.float64))
         for depth in range(max(map(len, forms))):
             passes = []
             for k, blocks in enumerate(forms):
                 if depth >= len(blocks):
                     continue
                 given, before = (chains[k][-1], moments[k][-1]) if depth else (x, None)
-                one = _Pass(given, before, matrices[k][depth], blocks[depth])
+                one = Pass(given, before, own_weights[k][depth], blocks[depth])
                 chains[k].append(one.output())
                 moments[k].append(next(room))
                 one.give(z=chains[k][-1], moments=moments[k][-1])
@@ -172,11 +108,11 @@ class _Mixed(torch.autograd.Function):
             raise RuntimeError(NO_SECOND_DERIVATIVE)
         grad, (x, gates, factors, *rest) = channels_last(grads[0]), ctx.saved_tensors
         forms, moments, run = ctx.forms, ctx.moments, Functions(x)
-        tensors, (needs_x, needs_gates, *_) = iter(rest), ctx.needs_input_grad
-        wanted = iter(ctx.needs_input_grad[5:])
-        chains = [[next(tensors) for _ in blocks] for blocks in forms]
-        matrices = [[(next(tensors), next(tensors)) for _ in blocks] for blocks in forms]
-        asked = [[any([next(wanted), next(wanted)]) for _ in blocks] for blocks in forms]
+        (needs_x, needs_gates), wanted = ctx.needs_input_grad[:2], ctx.needs_input_grad[5:]
+        images = iter(rest[: -len(wanted)])
+        chains = [[next(images) for _ in blocks] for blocks in forms]
+        own_weights = _by_block(rest[-len(wanted) :], forms)
+        asked = _by_block(wanted, forms)
         last = [chain[-1] for chain in chains], [own[-1] for own in moments]
         sums = run.sums(grad, *last, factors)
         grad_x = torch.empty_like(x) if needs_x else None
@@ -192,11 +128,13 @@ class _Mixed(torch.autograd.Function):
                 given, before = x, None
                 if not first:
                     given, before = chains[k][depth - 1], moments[k][depth - 1]
-                one = _Pass(given, before, matrices[k][depth], blocks[depth])
+                weights = own_weights[k][depth]
+                one = Pass(given, before, weights, blocks[depth])
                 one.give(z=chains[k][depth], moments=moments[k][depth])
                 one.give(grad=behind[k][0], sums=behind[k][1])
+                own, gate = behind[k][1], 1.0
                 if height == 1:
-                    one.call.gate = float(gates[k])
+                    one.call.gate = gate = float(gates[k])
                     one.give(factors=None if factors is None else factors[k])
                 if first:
                     one.give(grad_x=grad_x)
@@ -204,15 +142,35 @@ class _Mixed(torch.autograd.Function):
                 else:
                     behind[k] = torch.empty_like(given), torch.empty_like(sums[k])
                     one.give(grad_x=behind[k][0], in_sums=behind[k][1])
-                found: tuple[Tensor | None, ...] = (None, None)
-                if asked[k][depth]:
-                    found = tuple(torch.empty_like(weight) for weight in matrices[k][depth])
+                found: list[Tensor | None] = [None] * 4
+                if any(asked[k][depth][:2]):
+                    found[:2] = torch.empty_like(weights[0]), torch.empty_like(weights[1])
                     one.give(grad_depthwise=found[0], grad_pointwise=found[1])
+                if any(asked[k][depth][2:]):  # the sums are of g and of g * normalised
+                    found[3], found[2] = (gate * own).to(x.dtype)
                 of_weights[k][:0] = found
                 passes.append(one)
             run.blocks("blocks_backward", passes)
-        of_gates = sums[:, 1].sum(-1).to(gates.dtype) if needs_gates else None
+        of_gates = _of_gates(sums, own_weights).to(gates.dtype) if needs_gates else None
         return (grad_x, of_gates, None, None, None, *(w for own in of_weights for w in own))
+
+
+def _by_block(values: Sequence[Any], forms: list[list[Form]]) -> list[list[Any]]:
+    """Return the four values of each block, by operation."""
+    each = iter(zip(*[iter(values)] * 4, strict=True))
+    return [[next(each) for _ in blocks] for blocks in forms]
+
+
+def _of_gates(sums: Tensor, weights: list[list[Weights]]) -> Tensor:
+    """Return the gradients of the gates, (K,): sum of g * (scale * normalised + shift)."""
+    last = [blocks[-1] for blocks in weights]
+    if all(scale is None and shift is None for _, _, scale, shift in last):
+        return sums[:, 1].sum(-1)
+    found = []
+    for (plain, normalised), (_, _, scale, shift) in zip(sums, last, strict=True):
+        total = (normalised if scale is None else scale * normalised).sum()
+        found.append(total if shift is None else total + (shift * plain).sum())
+    return torch.stack(found)
 
 
 def calls() -> int:
@@ -232,9 +190,9 @@ class Functions:
         self.functions, self.kind = found, int(x.dtype == torch.float64)
         self.threads = ctypes.c_int64(torch.get_num_threads())
 
-    def blocks(self, name: str, passes: list[_Pass]) -> None:
+    def blocks(self, name: str, passes: list[Pass]) -> None:
         """Run blocks that do not need each other."""
-        given = (_Call * len(passes))(*[one.call for one in passes])
+        given = (Call * len(passes))(*[one.call for one in passes])
         self.call(name, given, ctypes.c_int64(len(passes)))
 
     def mix(

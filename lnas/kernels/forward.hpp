@@ -58,7 +58,8 @@ template <class T, int BYTES> struct ForwardPass : Images<T, BYTES> {
 
         void finish() const {
             const Int c = k.c;
-            double *mean = k.moments, *rstd = mean + c, *variance = rstd + c;
+            const T *scale = Block::at<T>(k.scale, 0), *shift = Block::at<T>(k.shift, 0);
+            double *mean = k.moments, *rstd = mean + c, *variance = rstd + c, *slope = variance + c, *offset = slope + c;
             const double pixels = k.out_h() * k.out_w();
             for (Int i = 0; i < c; i++) {
                 mean[i] = variance[i] = 0.0;
@@ -66,6 +67,8 @@ template <class T, int BYTES> struct ForwardPass : Images<T, BYTES> {
                     combine(parts[2 * n * c + i], parts[(2 * n + 1) * c + i], pixels, n * pixels, mean[i], variance[i]);
                 variance[i] /= k.n * pixels;
                 rstd[i] = 1.0 / std::sqrt(variance[i] + k.eps);
+                slope[i] = scale ? double(scale[i]) * rstd[i] : rstd[i];
+                offset[i] = (shift ? double(shift[i]) : 0.0) - mean[i] * slope[i];
             }
         }
     };
@@ -98,8 +101,8 @@ template <class T, int BYTES> struct ForwardPass : Images<T, BYTES> {
                     Moments m(moments[k], c);
                     const double gate = double(gates[k]) * (factors ? double(factors[k * n + image]) : 1.0);
                     for (Int i = 0; i < c; i++) {
-                        scale[k * c + i] = T(gate * m.rstd[i]);
-                        shift[i] += T(-gate * m.rstd[i] * m.mean[i]);
+                        scale[k * c + i] = T(gate * m.slope[i]);
+                        shift[i] += T(gate * m.offset[i]);
                     }
                 }
                 for (Int p = image * pixels; p < (image + 1) * pixels; p++)

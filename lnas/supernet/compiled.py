@@ -1,4 +1,4 @@
-"""Which convolutions of an edge the compiled kernels can do, and how they are handed to them."""
+"""Which convolutions the compiled kernels can do, of searched and derived cells, and how."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -33,9 +33,7 @@ class Compiled:
         if not self.there or kind not in ("separable", "dilated"):
             return False
         assert isinstance(operation, SeparableConv | DilatedConv)
-        return operation.kernel in (3, 5) and all(
-            norm.mode != "running" and not norm.affine for norm in _norms(operation)
-        )
+        return operation.kernel in (3, 5) and all(n.mode != "running" for n in _norms(operation))
 
     def __call__(
         self,
@@ -60,7 +58,7 @@ class Compiled:
             examples = output.numel() // output.shape[1]
             found = torch.stack([part for own in moments for part in own])
             found[:, 2] *= examples / (examples - 1)
-            means, _, variances = found.to(x.dtype).unbind(1)
+            means, _, variances = found[:, :3].to(x.dtype).unbind(1)
             move_averages(norms, means.unbind(), variances.unbind())
         return output
 
@@ -72,13 +70,11 @@ def _norms(operation: SeparableConv | DilatedConv) -> list[BatchNorm2d]:
 
 
 def _blocks(operation: SeparableConv | DilatedConv) -> list[kernels.Block]:
-    first = kernels.Block(
-        operation.dw1.weight,
-        operation.pw1.weight,
-        operation.bn1.eps,
-        operation.stride,
-        2 if isinstance(operation, DilatedConv) else 1,
-    )
-    if isinstance(operation, DilatedConv):
-        return [first]
-    return [first, kernels.Block(operation.dw2.weight, operation.pw2.weight, operation.bn2.eps)]
+    dilation = 2 if isinstance(operation, DilatedConv) else 1
+    halves = [(operation.dw1, operation.pw1, operation.bn1, operation.stride, dilation)]
+    if isinstance(operation, SeparableConv):
+        halves.append((operation.dw2, operation.pw2, operation.bn2, 1, 1))
+    return [
+        kernels.Block(dw.weight, pw.weight, bn.eps, stride, dilation, bn.weight, bn.bias)
+        for dw, pw, bn, stride, dilation in halves
+    ]

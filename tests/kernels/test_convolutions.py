@@ -13,18 +13,22 @@ pytestmark = pytest.mark.skipif(not kernels.available(), reason="no C++ compiler
 
 def blocks(operation):
     """Say an operation in blocks."""
-    eps, stride = operation.bn1.eps, operation.stride
     dilation = 2 if isinstance(operation, DilatedConv) else 1
-    first = Block(operation.dw1.weight, operation.pw1.weight, eps, stride, dilation)
-    if dilation == 2:
-        return [first]
-    return [first, Block(operation.dw2.weight, operation.pw2.weight, operation.bn2.eps)]
+    halves = [(operation.dw1, operation.pw1, operation.bn1, operation.stride, dilation)]
+    if dilation == 1:
+        halves.append((operation.dw2, operation.pw2, operation.bn2, 1, 1))
+    return [
+        Block(dw.weight, pw.weight, bn.eps, stride, dilation, bn.weight, bn.bias)
+        for dw, pw, bn, stride, dilation in halves
+    ]
 
 
-def edge(channels, stride, kernels_and_kinds, dtype=torch.float64):
+def edge(channels, stride, kernels_and_kinds, dtype=torch.float64, affine=False):
     torch.manual_seed(channels)
     make = {"sep": SeparableConv, "dil": DilatedConv}
-    made = [make[kind](channels, k, stride, affine=False) for kind, k in kernels_and_kinds]
+    made = [make[kind](channels, k, stride, affine) for kind, k in kernels_and_kinds]
+    for parameter in (p for operation in made for p in operation.parameters() if p.ndim == 1):
+        parameter.data.normal_()  # scales and shifts
     return [operation.to(dtype) for operation in made]
 
 
@@ -47,6 +51,7 @@ def plain(x, operations, gates, factors=None):
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dropped", [False, True])
+@pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize(
     ("channels", "stride", "sides"),
     [
@@ -58,9 +63,9 @@ def plain(x, operations, gates, factors=None):
     ],
 )
 def test_sum_and_all_gradients_are_those_of_the_operations(
-    channels, stride, sides, dropped, threads
+    channels, stride, sides, affine, dropped, threads
 ):
-    operations, x = edge(channels, stride, FOUR), images(channels, sides)
+    operations, x = edge(channels, stride, FOUR, affine=affine), images(channels, sides)
     gates = torch.tensor([0.3, -0.2, 0.0, 1.7], dtype=x.dtype, requires_grad=True)
     factors = torch.rand(4, 3, dtype=x.dtype) if dropped else None
     leaves = [x, gates, *(p for operation in operations for p in operation.parameters())]
@@ -88,7 +93,7 @@ def test_moments_are_those_of_the_batch():
             operation(x)
     for operation, found in zip(operations, moments, strict=True):
         norms = [m for name, m in operation.named_modules() if name.startswith("bn")]
-        for norm, (mean, inverse, variance) in zip(norms, found, strict=True):
+        for norm, (mean, inverse, variance, *_) in zip(norms, found, strict=True):
             torch.testing.assert_close(mean * 0.1, norm.running_mean)
             unbiased = variance * 108 / 107
             torch.testing.assert_close(0.9 + 0.1 * unbiased, norm.running_var)
