@@ -14,6 +14,7 @@ from lnas.errors import InputError
 from lnas.genotype import Genotype
 from lnas.operations import check_halvings
 from lnas.operations.convolutional import Noise
+from lnas.operations.layout import dense
 from lnas.seeds import generator
 from lnas.tasks import Examples, ImageExamples, Output, State
 
@@ -124,11 +125,12 @@ class ImageNetwork(Network):
             raise InputError(f"drop_path is {rate}; choose a probability in [0, 1).")
         self._drop_path = float(rate)
 
-    def _prepare(self, inputs: Tensor, paths: int) -> Tensor | None:
+    def _prepare(self, inputs: Tensor, paths: int) -> tuple[Tensor, Tensor | None]:
         """Check the image size, start noise operations, draw the factors of the paths.
 
         Returns:
-            (paths, N): 0 for a dropped path, else 1 / (1 - drop_path); None when none is dropped.
+            The images as they should lie in memory; and (paths, N): 0 for a dropped path, else
+            1 / (1 - drop_path); None when none is dropped.
         """
         check_halvings(inputs.shape[-2], inputs.shape[-1], self.halvings)
         # Nothing random is left to chance outside training either.
@@ -136,8 +138,9 @@ class ImageNetwork(Network):
         for name, module in self.named_modules():
             if isinstance(module, Noise):
                 module.generator = generator(*draw, "noise", name)
+        images = dense(inputs)
         if not self.training or not self.drop_path:
-            return None
+            return images, None
         keep = 1 - self.drop_path
         numbers = torch.rand(paths, len(inputs), generator=self._generator("drop path"))
-        return (numbers.to(inputs.device) < keep).to(inputs.dtype) / keep
+        return images, (numbers.to(inputs.device) < keep).to(inputs.dtype) / keep

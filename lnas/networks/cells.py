@@ -3,6 +3,9 @@
 Operations whose result does not reach the cell's output exist, since published parameter counts and
 weights include them, but are not computed.
 
+On CPUs, separable and dilated convolutions train with the compiled kernels of the search where
+these know them; everything else, and these elsewhere, is computed module by module.
+
 Path dropout (Larsson et al., "FractalNet", 2017, as in the released DARTS code) scales the output
 of each operation per image; a skip of stride 1 is never dropped, one of stride 2 is.
 """
@@ -18,6 +21,8 @@ from torch import Tensor, nn
 from lnas.genotype import Genotype
 from lnas.operations import build
 from lnas.operations.reduction import HalvingPreprocess, Preprocess
+from lnas.supernet.compiled import Compiled
+from lnas.supernet.plan import kind_of
 
 
 @dataclass(frozen=True)
@@ -88,20 +93,31 @@ class GenotypeEdges(nn.ModuleDict):
             scales: Factors of path dropout, (paths, N), or None.
         """
         states = dict(enumerate(inputs))
-        nodes = {}
+        nodes, compiled = {}, Compiled(like, self.channels)
         for node in self.nodes:
             if node not in self.needed:
                 continue
             terms = []
             for connection in self.connections[node]:
-                operation = self.get_submodule(f"{connection.edge}.{connection.key}")
-                term: Tensor = operation(states[connection.source])
-                if scales is not None and connection.path is not None:
-                    term = term * scales[connection.path].to(term.dtype).view(-1, 1, 1, 1)
-                terms.append(term)
+                state = states[connection.source]
+                assert state is not None
+                terms.append(self._term(connection, state, scales, compiled))
             nodes[node] = sum(terms[1:], terms[0]) if terms else self._nothing(like)
             states[node] = nodes[node]
         return nodes
+
+    def _term(
+        self, connection: Connection, x: Tensor, scales: Tensor | None, compiled: Compiled
+    ) -> Tensor:
+        """Return what an operation makes of a state, (N, C, H / stride, W / stride)."""
+        operation = self.get_submodule(f"{connection.edge}.{connection.key}")
+        factors = None
+        if scales is not None and connection.path is not None:
+            factors = [scales[connection.path]]
+        if compiled.knows(kind_of(operation), operation):
+            return compiled(x, [operation], [x.new_ones(())], factors)
+        term: Tensor = operation(x)
+        return term * factors[0].to(term.dtype).view(-1, 1, 1, 1) if factors else term
 
     def _nothing(self, like: Tensor) -> Tensor:
         """Return the sum of no inputs: zeros of a node's shape."""

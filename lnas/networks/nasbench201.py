@@ -82,7 +82,7 @@ class NasBench201Network(ImageNetwork):
         """Return class scores, (N, classes)."""
         derived = [cell for cell in self.cells if isinstance(cell, DerivedNasBench201Cell)]
         counts = [cell.edges.paths for cell in derived]
-        scales = self._prepare(inputs, sum(counts))
+        inputs, scales = self._prepare(inputs, sum(counts))
         shares = iter([None] * len(derived) if scales is None else torch.split(scales, counts))
         x = self.stem(inputs)
         for cell in self.cells:

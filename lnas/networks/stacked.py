@@ -73,7 +73,7 @@ class StackedNetwork(ImageNetwork):
         """Return class scores (N, classes), and the auxiliary head's in training."""
         cells = [cell for cell in self.cells if isinstance(cell, DerivedCell)]
         counts = [cell.edges.paths for cell in cells]
-        scales = self._prepare(inputs, sum(counts))
+        inputs, scales = self._prepare(inputs, sum(counts))
         if self.auxiliary is not None:
             height, width = (side >> self.halvings for side in inputs.shape[-2:])
             self.auxiliary.check(height, width)

@@ -12,6 +12,7 @@ from torch.nn import functional
 from lnas.operations import BatchNorm2d
 from lnas.operations.convolutional import pool
 from lnas.operations.depthwise import phases
+from lnas.operations.layout import dense
 from lnas.operations.normalization import move_averages
 from lnas.supernet.partial import around, split
 
@@ -30,7 +31,7 @@ class Source:
 
     def __init__(self, state: Tensor, parts: int = 1) -> None:
         first, self.rest = split(state, parts)
-        self.state = state if parts == 1 else _dense(first)
+        self.state = state if parts == 1 else dense(first)
         # Other devices have good kernels for dilated convolutions.
         self.phased = (
             state.device.type == "cpu" and state.shape[2] % 2 == 0 and state.shape[3] % 2 == 0
@@ -52,12 +53,12 @@ class Source:
     @cached_property
     def even(self) -> Tensor:
         """Every second pixel of the rectified state, from the first on."""
-        return _dense(self.relu[:, :, ::2, ::2])
+        return dense(self.relu[:, :, ::2, ::2])
 
     @cached_property
     def odd(self) -> Tensor:
         """Every second pixel of the rectified state, from the second on."""
-        return _dense(self.relu[:, :, 1::2, 1::2])
+        return dense(self.relu[:, :, 1::2, 1::2])
 
     def repeated(self, times: int) -> Tensor:
         """The rectified state, so many times side by side, (N, times * C, H, W)."""
@@ -124,10 +125,3 @@ def _move(
     pairs = zip(means, offsets, strict=True)
     shifted = [own if offset is None else own + offset for own, offset in pairs]
     move_averages(norms, shifted, variances)
-
-
-def _dense(x: Tensor) -> Tensor:
-    """Return x without gaps in memory, channels last on CPUs."""
-    if x.device.type == "cpu":
-        return x.contiguous(memory_format=torch.channels_last)
-    return x.contiguous()

@@ -43,7 +43,7 @@ def test_dropped_share_is_the_rate_and_the_mean_factor_is_one(published):
     network = small(published)
     network.drop_path = 0.2
     network.set_draw(1, 2)
-    scales = network._prepare(torch.empty(5000, 3, 4, 4), 20)
+    _, scales = network._prepare(torch.empty(5000, 3, 4, 4), 20)
     assert scales.shape == (20, 5000)
     assert torch.equal(scales.unique(), torch.tensor([0.0, 1 / 0.8]))
     assert (scales == 0).float().mean() == pytest.approx(0.2, abs=0.005)

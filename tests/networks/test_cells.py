@@ -1,11 +1,17 @@
 """Cells compute what reaches their output, and path dropout spares plain skips only."""
 
+import copy
+from contextlib import nullcontext
+
+import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
+from lnas import kernels
 from lnas.genotype import Genotype
 from lnas.networks.cells import DerivedCell, GenotypeEdges
+from lnas.operations import statistics
 
 ONE = [("skip_connect", 0)]
 
@@ -82,3 +88,42 @@ def test_a_skip_of_stride_two_can_be_dropped():
     assert torch.all(nodes[2][0] == 0)
     assert_close(nodes[2][1], 2 * edges["2_0"]["skip_connect"](x)[1])
     assert torch.equal(nodes[3], nodes[2])
+
+
+@pytest.mark.skipif(not kernels.available(), reason="no C++ compiler here")
+@pytest.mark.parametrize("mode", ["update", "batch"])
+def test_compiled_kernels_change_neither_gradients_nor_averages(mode):
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    genotype = darts(
+        [
+            [("sep_conv_3x3", 0), ("dil_conv_5x5", 1)],
+            [("sep_conv_5x5", 0), ("sep_conv_3x3", 2)],
+            [("dil_conv_3x3", 2), ("sep_conv_7x7", 1), ("max_pool_3x3", 3)],
+        ],
+        [2, 3, 4],
+    )
+    cell = DerivedCell(genotype, "normal", (6, 4), 4, after_reduction=False)
+    for parameter in cell.parameters():
+        if parameter.ndim == 1:  # scales and shifts
+            parameter.data.normal_()
+    far, near = torch.randn(3, 6, 8, 6), torch.randn(3, 4, 8, 6)
+    scales = torch.tensor([0.0, 1.25]).expand(7, 2).repeat(1, 2)[:, :3]
+    results, before = [], kernels.calls()
+    for choice in (nullcontext, kernels.disabled):
+        net = copy.deepcopy(cell)
+        with choice(), statistics(net, mode):
+            output = net(far, near, scales)
+            output.mul(torch.linspace(-1, 1, output.numel()).view_as(output)).sum().backward()
+        grads = {name: parameter.grad for name, parameter in net.named_parameters()}
+        results.append((output.detach(), grads, dict(net.named_buffers())))
+        assert kernels.calls() > before, "the kernels did nothing"
+    assert_close(results[0], results[1], rtol=1e-9, atol=1e-10)
+
+
+def test_an_operation_that_somebody_watches_is_called():
+    cell = DerivedCell(darts([[("sep_conv_3x3", 0)]], [2]), "normal", (4, 4), 4, False)
+    seen = []
+    cell.edges["2_0"]["sep_conv_3x3"].register_forward_hook(lambda *_: seen.append(1))
+    cell(torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8))
+    assert seen == [1]

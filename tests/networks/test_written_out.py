@@ -1,15 +1,17 @@
 """Networks of sizes and cells that no golden file has, against the papers' text written out again.
 
 The oracle reads nothing but a state dict: each operation is a chain of torch functions, each count
-a sum of the convolutions' sizes.
+a sum of the convolutions' sizes. Outputs and all gradients are compared.
 """
 
 import random
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch.nn import functional
 
+from lnas import kernels
 from lnas.genotype import Genotype
 from lnas.networks import CifarNetwork, ImageNetNetwork
 from lnas.spaces import zoo
@@ -160,21 +162,37 @@ CASES = [
 IDS = [f"{case[0].__name__}-{case[3]}-cells" for case in CASES]
 
 
+@pytest.mark.parametrize("way", [nullcontext, kernels.disabled], ids=["compiled", "torch"])
 @pytest.mark.parametrize(("kind", "genotype", "channels", "layers", "head", "side"), CASES, ids=IDS)
 def test_a_network_of_any_size_computes_what_is_written(
-    kind, genotype, channels, layers, head, side
+    kind, genotype, channels, layers, head, side, way
 ):
     torch.set_default_dtype(torch.float64)
     network = scrambled(kind(genotype, channels, layers, CLASSES, auxiliary=head))
     images = torch.randn(3, 3, side, side)
+    learnt = dict(network.named_parameters())
     for training in (False, True):
         weights = {name: value.clone() for name, value in network.state_dict().items()}
+        leaves = {name: weights[name].requires_grad_() for name in learnt}
         expected, second = WrittenOut(genotype, layers, weights, training)(images)
-        found = network.train(training)(images)
+        with way():
+            found = network.train(training)(images)
+            of_mine = gradients(found.logits, found.auxiliary, learnt)
         torch.testing.assert_close(found.logits, expected, rtol=1e-9, atol=1e-10)
         assert (found.auxiliary is None) == (second is None) == (not (head and training))
         if second is not None:
             torch.testing.assert_close(found.auxiliary, second, rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(
+            of_mine, gradients(expected, second, leaves), rtol=1e-9, atol=1e-10
+        )
+
+
+def gradients(logits, auxiliary, leaves):
+    """Return the gradients of a sum of all outputs that weighs each differently, by name."""
+    outputs = [logits] if auxiliary is None else [logits, auxiliary]
+    total = sum((out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum() for out in outputs)
+    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    return dict(zip(leaves, found, strict=True))
 
 
 def size(operation, channels, stride):
