@@ -134,6 +134,26 @@ def plain_averages(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def standing(modes: Sequence[tuple[BatchNorm2d, Statistics]]) -> Iterator[None]:
+    """Repeat a pass: within the block layers normalise as they did, and no running average moves.
+
+    Layers in mode `update` still hand their averages to torch, and move them by a weight of 0, so
+    that autograd keeps the same tensors as in the first pass.
+
+    Args:
+        modes: The layers, and the mode that each was in.
+    """
+    before = [(layer.statistics, layer.momentum, layer.passes) for layer, _ in modes]
+    try:
+        for layer, mode in modes:
+            layer.statistics, layer.momentum, layer.passes = mode, 0.0, None
+        yield
+    finally:
+        for (layer, _), was in zip(modes, before, strict=True):
+            layer.statistics, layer.momentum, layer.passes = was
+
+
+@contextmanager
 def statistics(network: nn.Module, mode: Statistics) -> Iterator[None]:
     """Set the statistics mode of every `BatchNorm2d` in `network`; restore it on the way out.
 

@@ -7,7 +7,7 @@ at a time and knows every operation; the fused path shares work and computes the
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal, cast, get_args
 
@@ -29,6 +29,9 @@ from lnas.tasks import Output, State
 
 Path = Literal["fused", "reference"]
 Unit = Literal["operation", "edge"]
+CellCall = Callable[[nn.Module, tuple[Tensor, ...], CellGates, Path], Tensor]
+"""`call(cell, given, gates, path)`: how the output of a searched cell is computed."""
+
 NUMBERS = ("auxiliary_skip", "drop_path", "skip_dropout")
 
 
@@ -53,6 +56,7 @@ class Supernet(nn.Module, ABC):
     Attributes:
         cell_types_of_cells: Cell type of each searched cell, in order.
         halvings: How often the image is halved; see `operations.check_halvings`.
+        cell_call: How a searched cell is called; a memory option puts another way here.
     """
 
     cell_types_of_cells: list[str]
@@ -89,6 +93,7 @@ class Supernet(nn.Module, ABC):
         self._path: Path = "fused"
         self._draw: tuple[int | str, ...] | None = None
         self._recall: Recall | None = None
+        self.cell_call: CellCall = plain
 
     @abstractmethod
     def forward(
@@ -193,8 +198,7 @@ class Supernet(nn.Module, ABC):
     ) -> Tensor:
         """Return the output of the searched cell at a place, made of what it reads."""
         if self._recall is None or gates.factors is not None:
-            output: Tensor = cell(*given, gates, self.path)
-            return output
+            return self.cell_call(cell, given, gates, self.path)
         return self._recall.cell(index, cast(SearchedCell, cell), given, gates, self.path)
 
     @property
@@ -228,3 +232,9 @@ class Supernet(nn.Module, ABC):
 def _likes_channels_last(images: Tensor) -> bool:
     """Whether the fused path is faster with channels last: on CPUs, if edges stand alone."""
     return images.device.type == "cpu" and not batches_edges(images)
+
+
+def plain(cell: nn.Module, given: tuple[Tensor, ...], gates: CellGates, path: Path) -> Tensor:
+    """Call a searched cell; see `CellCall`."""
+    output: Tensor = cell(*given, gates, path)
+    return output

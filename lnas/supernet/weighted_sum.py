@@ -52,9 +52,9 @@ class _WeightedSum(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError(NO_SECOND_DERIVATIVE)
         (grad,) = grads
-        plain, count = ctx.plain, ctx.count
+        plain, count, saved = ctx.plain, ctx.count, ctx.saved_tensors
         needs = ctx.needs_input_grad[2:]
-        gates, terms = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        gates, terms = saved[:count], saved[count:]
         of_gates = [
             _inner(grad, term) if need else None
             for term, need in zip(terms, needs[plain : plain + count], strict=True)
