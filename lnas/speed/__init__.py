@@ -4,6 +4,15 @@ The clock itself is no strategy to search with, and has no public name.
 """
 
 from lnas.speed.clock import Timing, Work
-from lnas.speed.command import measured, speed_command, table
+from lnas.speed.command import measured, measured_overhead, speed_command, table
+from lnas.speed.overhead import Overhead
 
-__all__ = ["Timing", "Work", "measured", "speed_command", "table"]
+__all__ = [
+    "Overhead",
+    "Timing",
+    "Work",
+    "measured",
+    "measured_overhead",
+    "speed_command",
+    "table",
+]

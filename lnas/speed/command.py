@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, NoReturn
 
 import torch
@@ -16,6 +17,7 @@ from lnas.errors import InputError
 from lnas.runs.folder import RunFolder
 from lnas.runs.training import named_errors, prepare
 from lnas.speed.clock import ORACLE, Clock
+from lnas.speed.overhead import Overhead
 
 DESCRIPTION = """\
 Times the supernet of a search: forward pass, weight step, architecture step and that of second
@@ -27,7 +29,9 @@ what they leave open is DARTS at the paper's size, on made-up images of CIFAR-10
   lnas speed
   lnas speed --rounds 5 --threads 1 --batch-size 16
   lnas speed --config darts_nasbench201
+  lnas speed --overhead
 """
+OVERHEAD = "time whole steps of the search, callbacks and a row of the logs each, and bare ones"
 MEBI = 2**20
 
 
@@ -50,9 +54,10 @@ def speed_command(arguments: Sequence[str]) -> int:
     before = torch.get_num_threads()
     torch.set_num_threads(given.threads)
     console = Console(highlight=False, width=120 if given.markdown else None)
+    measure = measured_overhead if given.overhead else measured
     try:
         with tempfile.TemporaryDirectory() as scratch, console.status("timing"):
-            clock = measured(options, given.rounds, given.batch_size, Path(scratch) / "run")
+            found = measure(options, given.rounds, given.batch_size, Path(scratch) / "run")
     finally:
         torch.set_num_threads(before)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
@@ -60,7 +65,14 @@ def speed_command(arguments: Sequence[str]) -> int:
         f"torch {torch.__version__}, {given.threads} threads, load {load:.1f}, "
         f"batches of {given.batch_size}, {given.rounds} rounds"
     )
-    console.print(table(clock, given.markdown))
+    if isinstance(found, Overhead):
+        share, low, high = found.share()
+        console.print(
+            f"step of the search {median(found.whole):.3f} s, bare {median(found.bare):.3f} s: "
+            f"overhead {share:.1%} (rounds {low:.1%} to {high:.1%})"
+        )
+        return 0
+    console.print(table(found, given.markdown))
     console.print(
         "times: how often the oracle's time holds this one, and the smallest and largest of the "
         "rounds; launches: of torch's operators; MiB: kept for the backward pass"
@@ -80,18 +92,8 @@ def measured(arguments: Sequence[str], rounds: int, batch_size: int, folder: Pat
     Raises:
         InputError: An option cannot be used.
     """
-    options = list(arguments)
-    if not any(one.split("=")[0] in ("--config", "-c") for one in options):
-        options = ["--config", "darts", *options]
-    if not any(one.split("=")[0] == "--data" for one in options):
-        images = 4 * batch_size * (rounds + 2)
-        options.append("--data=lnas.data.FakeImages")
-        options += ["--data.init_args.shape=[3,32,32]", f"--data.init_args.images={images}"]
-    options += [f"--data.init_args.batch_size={batch_size}", f"--run.folder={folder}"]
-    options += ["--trainer.max_epochs=1", "--trainer.logger=false", "--trainer.limit_val_batches=0"]
-    options += [f"--trainer.limit_train_batches={rounds + 1}", "--trainer.callbacks=[]"]
-    options += ["--trainer.enable_progress_bar=false"]
-    cli = prepare("search", options)
+    options = _options(arguments, rounds + 1, batch_size, folder)
+    cli = prepare("search", [*options, "--trainer.logger=false", "--trainer.callbacks=[]"])
     strategy = cli.model.strategy
     clock = Clock(strategy.moves_architecture, strategy.reads_architecture_stream)
     cli.model.strategy = clock
@@ -100,6 +102,38 @@ def measured(arguments: Sequence[str], rounds: int, batch_size: int, folder: Pat
     with named_errors(folder):
         trainer.fit(cli.model, datamodule=cli.datamodule)
     return clock
+
+
+def measured_overhead(
+    arguments: Sequence[str], rounds: int, batch_size: int, folder: Path
+) -> Overhead:
+    """Search, and take each step bare as well; see `measured` for the arguments.
+
+    Raises:
+        InputError: An option cannot be used, or the strategy is not FirstOrder.
+    """
+    options = _options(arguments, rounds + 2, batch_size, folder)
+    cli = prepare("search", [*options, "--trainer.log_every_n_steps=1"])
+    cli.model.strategy = overhead = Overhead(cli.model.strategy)
+    with named_errors(folder):
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+    del overhead.whole[:1], overhead.bare[:1]  # the first fills caches
+    return overhead
+
+
+def _options(arguments: Sequence[str], batches: int, batch_size: int, folder: Path) -> list[str]:
+    """Return the options of one epoch; what is left open is DARTS on made-up images."""
+    options = list(arguments)
+    if not any(one.split("=")[0] in ("--config", "-c") for one in options):
+        options = ["--config", "darts", *options]
+    if not any(one.split("=")[0] == "--data" for one in options):
+        images = 4 * batch_size * (batches + 1)
+        options.append("--data=lnas.data.FakeImages")
+        options += ["--data.init_args.shape=[3,32,32]", f"--data.init_args.images={images}"]
+    options += [f"--data.init_args.batch_size={batch_size}", f"--run.folder={folder}"]
+    options += ["--trainer.max_epochs=1", "--trainer.limit_val_batches=0"]
+    options += [f"--trainer.limit_train_batches={batches}", "--trainer.enable_progress_bar=false"]
+    return options
 
 
 def table(clock: Clock, markdown: bool = False) -> Table:
@@ -141,5 +175,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=64, help="images in a batch (64)")
     threads = torch.get_num_threads()
     parser.add_argument("--threads", type=int, default=threads, help=f"threads ({threads})")
+    parser.add_argument("--overhead", action="store_true", help=OVERHEAD)
     parser.add_argument("--markdown", action="store_true", help="print a table for a README")
     return parser

@@ -1,12 +1,17 @@
 """`lnas speed`: times every way through a supernet, interleaved, and says ratios."""
 
+import re
+
 import pytest
 import torch
 
 from lnas import kernels
 from lnas.cli.main import main
 from lnas.errors import InputError
-from lnas.speed import Timing, measured, speed_command
+from lnas.runs.training import named_errors, prepare
+from lnas.search import FirstOrder, SearchStrategy, SecondOrder
+from lnas.speed import Overhead, Timing, measured, speed_command
+from lnas.speed.overhead import bare_step
 
 TINY = [
     "--config", "darts", "--model.supernet.init_args.channels=4",
@@ -79,3 +84,51 @@ def test_wrong_numbers_are_refused():
         speed_command(["--rounds", "0"])
     with pytest.raises(InputError, match="invalid int value"):
         speed_command(["--rounds", "many"])
+
+
+def test_overhead_is_what_whole_steps_take_longer_than_bare_ones(capsys):
+    options = [*TINY, "--trainer.logger=false", "--trainer.callbacks=[]"]
+    code = main(["speed", "--overhead", "--rounds", "3", "--batch-size", "4", *options])
+    assert code == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    whole, bare, share = re.search(
+        r"search ([\d.]+) s, bare ([\d.]+) s: overhead (-?[\d.]+)%", printed
+    ).groups()
+    assert float(share) == pytest.approx(100 * (float(whole) / float(bare) - 1), abs=2)
+    assert float(bare) > 0
+
+
+class Taken(SearchStrategy):
+    """Steps bare or as the search does, both passes on the same batch."""
+
+    def __init__(self, bare):
+        self.bare = bare
+
+    def step(self, module, batch, step):
+        if self.bare:
+            bare_step(module, batch, step.architecture_stepped)
+            return
+        module.architecture_batch = lambda: batch
+        FirstOrder().step(module, batch, step)
+
+
+def test_a_bare_step_moves_weights_and_architecture_as_the_search_does(tmp_path):
+    options = [*TINY, "--data.init_args.batch_size=4", "--trainer.limit_train_batches=2"]
+    options += ["--trainer.max_epochs=1", "--trainer.logger=false", "--trainer.precision=64-true"]
+    options += ["--trainer.callbacks=[]", "--trainer.limit_val_batches=0"]
+    found = []
+    for bare in (False, True):
+        cli = prepare("search", [*options, f"--run.folder={tmp_path / str(bare)}"])
+        cli.model.strategy = Taken(bare)
+        with named_errors(tmp_path):
+            cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+        found.append(cli.model.state_dict())
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-10)
+
+
+def test_overhead_is_of_first_order_steps():
+    found = Overhead(FirstOrder())
+    found.whole, found.bare = [2.2, 4.4, 3.0], [2.0, 4.0, 3.0]
+    assert found.share() == pytest.approx((0.0, 0.0, 0.1))
+    with pytest.raises(InputError, match="not that of SecondOrder"):
+        Overhead(SecondOrder())
