@@ -17,7 +17,7 @@ from lnas.errors import InputError
 from lnas.runs.folder import RunFolder
 from lnas.runs.training import named_errors, prepare
 from lnas.speed.clock import ORACLE, Clock
-from lnas.speed.overhead import Overhead
+from lnas.speed.overhead import Overhead, in_steps
 
 DESCRIPTION = """\
 Times the supernet of a search: forward pass, weight step, architecture step and that of second
@@ -115,8 +115,10 @@ def measured_overhead(
     options = _options(arguments, rounds + 2, batch_size, folder)
     cli = prepare("search", [*options, "--trainer.log_every_n_steps=1"])
     cli.model.strategy = overhead = Overhead(cli.model.strategy)
+    trainer: Any = cli.trainer
+    trainer.callbacks = [c for c in trainer.callbacks if isinstance(c, RunFolder) or in_steps(c)]
     with named_errors(folder):
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+        trainer.fit(cli.model, datamodule=cli.datamodule)
     del overhead.whole[:1], overhead.bare[:1]  # the first fills caches
     return overhead
 

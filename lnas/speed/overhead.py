@@ -3,7 +3,7 @@
 Behind each step of the search, whose time is counted from the end of the one before – loading the
 batch, Lightning's loop, questions and events of callbacks, measures, rows of the logs – the same
 step is taken bare: gates, forward, gradients, clipping, optimizers. What happens once an epoch is
-in neither.
+in neither, and callbacks that act only then are left out.
 """
 
 import time
@@ -12,14 +12,21 @@ from statistics import median
 from typing import final
 
 import torch
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from lnas.errors import InputError
 from lnas.operations import statistics
 from lnas.relaxations import Draw
-from lnas.search import FirstOrder, SearchModule, SearchStep, SearchStrategy
+from lnas.search import FirstOrder, SearchCallback, SearchModule, SearchStep, SearchStrategy
 from lnas.search.gradients import frozen
 from lnas.tasks import Batch
+
+IN_STEPS = (
+    "on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward",
+    "on_after_backward", "on_before_optimizer_step", "should_step_architecture",
+    "architecture_loss", "watches_gates", "on_weight_gradients", "on_architecture_step", "signals",
+)  # fmt: skip
 
 
 @final
@@ -63,6 +70,13 @@ class Overhead(SearchStrategy):
         """Return overhead / bare step: of the medians, and the smallest and largest of rounds."""
         rounds = [whole / bare - 1 for whole, bare in zip(self.whole, self.bare, strict=True)]
         return median(self.whole) / median(self.bare) - 1, min(rounds), max(rounds)
+
+
+def in_steps(callback: Callback) -> bool:
+    """Whether a callback takes part in steps, and not only in what happens once an epoch."""
+    plain = [getattr(SearchCallback, name) for name in IN_STEPS]
+    pairs = zip(IN_STEPS, plain, strict=True)
+    return any(getattr(type(callback), name, base) is not base for name, base in pairs)
 
 
 def bare_step(module: SearchModule, batch: Batch, moves_architecture: bool) -> None:

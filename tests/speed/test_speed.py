@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from lnas import kernels
+from lnas.callbacks import ArchitecturePictures, FisherSchedule, GracefulStop, Proximity
 from lnas.cli.main import main
 from lnas.errors import InputError
 from lnas.runs.training import named_errors, prepare
 from lnas.search import FirstOrder, SearchStrategy, SecondOrder
 from lnas.speed import Overhead, Timing, measured, speed_command
-from lnas.speed.overhead import bare_step
+from lnas.speed.overhead import bare_step, in_steps
 
 TINY = [
     "--config", "darts", "--model.supernet.init_args.channels=4",
@@ -132,3 +133,8 @@ def test_overhead_is_of_first_order_steps():
     assert found.share() == pytest.approx((0.0, 0.0, 0.1))
     with pytest.raises(InputError, match="not that of SecondOrder"):
         Overhead(SecondOrder())
+
+
+def test_callbacks_that_take_part_in_steps_are_known():
+    assert all(in_steps(kind.__new__(kind)) for kind in (FisherSchedule, Proximity, GracefulStop))
+    assert not in_steps(ArchitecturePictures())
