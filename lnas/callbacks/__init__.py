@@ -10,6 +10,7 @@ from lnas.callbacks.checkpoint_io import AtomicCheckpointIO
 from lnas.callbacks.checkpoints import Checkpoints
 from lnas.callbacks.child_validation import ChildValidation
 from lnas.callbacks.collapse_warning import CollapseWarning
+from lnas.callbacks.compile_cells import CompileCells
 from lnas.callbacks.constant_schedule import ConstantSchedule
 from lnas.callbacks.derive_genotype import DeriveGenotype
 from lnas.callbacks.discretization_gap import DiscretizationGap
@@ -46,6 +47,7 @@ __all__ = [
     "Checkpoints",
     "ChildValidation",
     "CollapseWarning",
+    "CompileCells",
     "ConstantSchedule",
     "DeriveGenotype",
     "DiscretizationGap",

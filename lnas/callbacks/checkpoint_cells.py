@@ -9,9 +9,8 @@ from typing import final
 
 from lightning.pytorch import LightningModule, Trainer
 
-from lnas.errors import InputError
-from lnas.search import SearchCallback, SearchModule
-from lnas.supernet import RecurrentSupernet
+from lnas.callbacks.cell_calls import call_cells
+from lnas.search import SearchCallback
 from lnas.supernet.checkpointed import checkpointed
 
 
@@ -23,12 +22,6 @@ class CheckpointCells(SearchCallback):
         """Have the cells called so.
 
         Raises:
-            InputError: The supernet is no stack of cells.
+            InputError: The supernet is no stack of cells, or its cells are called another way.
         """
-        assert isinstance(pl_module, SearchModule)
-        if isinstance(pl_module.supernet, RecurrentSupernet):
-            raise InputError(
-                "CheckpointCells needs a stack of cells and RecurrentSupernet has one, run word by "
-                "word; leave the callback out, or take shorter windows (data.bptt)."
-            )
-        pl_module.supernet.cell_call = checkpointed
+        call_cells(self, pl_module, checkpointed)

@@ -20,7 +20,7 @@ from lnas.operations import statistics
 from lnas.relaxations import Draw
 from lnas.search import FirstOrder, SearchCallback, SearchModule, SearchStep, SearchStrategy
 from lnas.search.gradients import frozen
-from lnas.tasks import Batch
+from lnas.tasks import Batch, Role
 
 IN_STEPS = (
     "on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward",
@@ -104,11 +104,14 @@ def bare_step(module: SearchModule, batch: Batch, moves_architecture: bool) -> N
 def _loss(module: SearchModule, batch: Batch, of_weights: bool) -> Tensor:
     """Return the loss of one pass."""
     supernet, cells = module.supernet, Counter(module.supernet.cell_types_of_cells)
-    role, mode = ("weights", "update") if of_weights else ("architecture", "batch")
+    role: Role = "weights" if of_weights else "architecture"
     with torch.set_grad_enabled(not of_weights):
         sample = module.architecture.sample(Draw(module.seed, 0, module.steps, role, cells))
     supernet.set_draw(module.seed, role, module.steps)
-    with module.trainer.precision_plugin.forward_context(), statistics(supernet, mode):
+    with (
+        module.trainer.precision_plugin.forward_context(),
+        statistics(supernet, "update" if of_weights else "batch"),
+    ):
         loss, _, _ = module.task.loss(
             lambda inputs, state: supernet(inputs, sample, state), batch, None, role
         )

@@ -21,7 +21,9 @@ class Compiled:
     """
 
     def __init__(self, like: Tensor, channels: int) -> None:
-        self.there = kernels.supports(like, channels) and kernels.available()
+        # torch.compile reads torch's operators alone.
+        compiling = torch.compiler.is_compiling()
+        self.there = not compiling and kernels.supports(like, channels) and kernels.available()
 
     def knows(self, kind: str, operation: nn.Module) -> bool:
         """Whether an operation can be handed over.

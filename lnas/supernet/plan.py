@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from lnas.operations import BatchNorm2d
@@ -64,7 +65,9 @@ def plan_of(edges: "SearchEdges", active: Active) -> Plan:
         )
         for operations in (edges.operations(row) for row in range(len(edges.space.edges)))
     )
-    return _plan(tuple(edges.space.edges), structure, active)
+    # A compiler traces what a cache keeps, once; and warns of caches.
+    make = _plan.__wrapped__ if torch.compiler.is_compiling() else _plan
+    return make(tuple(edges.space.edges), structure, active)
 
 
 def kind_of(operation: nn.Module) -> str:

@@ -3,7 +3,7 @@
 ReLUs, pools, their normalisations, pixel phases and even pixels do not depend on the edge.
 """
 
-from functools import cached_property
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -36,49 +36,47 @@ class Source:
         self.phased = (
             state.device.type == "cpu" and state.shape[2] % 2 == 0 and state.shape[3] % 2 == 0
         )
-        self._repeated: dict[int, Tensor] = {}
-        self._pools: dict[tuple[str, int], Tensor] = {}
-        self._around: dict[int, Tensor] = {}
+        self._known: dict[str, Tensor] = {}
 
-    @cached_property
+    @property
     def relu(self) -> Tensor:
         """The rectified state."""
-        return functional.relu(self.state)
+        return self._once("relu", lambda: functional.relu(self.state))
 
-    @cached_property
+    @property
     def phases(self) -> Tensor:
         """The four pixel phases of the rectified state, (4N, C, H / 2, W / 2)."""
-        return phases(self.relu)
+        return self._once("phases", lambda: phases(self.relu))
 
-    @cached_property
+    @property
     def even(self) -> Tensor:
         """Every second pixel of the rectified state, from the first on."""
-        return dense(self.relu[:, :, ::2, ::2])
+        return self._once("even", lambda: dense(self.relu[:, :, ::2, ::2]))
 
-    @cached_property
+    @property
     def odd(self) -> Tensor:
         """Every second pixel of the rectified state, from the second on."""
-        return dense(self.relu[:, :, 1::2, 1::2])
+        return self._once("odd", lambda: dense(self.relu[:, :, 1::2, 1::2]))
 
     def repeated(self, times: int) -> Tensor:
         """The rectified state, so many times side by side, (N, times * C, H, W)."""
         if times == 1:
             return self.relu
-        if times not in self._repeated:
-            self._repeated[times] = self.relu.repeat(1, times, 1, 1)
-        return self._repeated[times]
+        return self._once(f"repeated {times}", lambda: self.relu.repeat(1, times, 1, 1))
 
     def pool(self, kind: str, stride: int) -> Tensor:
         """The pooled state, not normalised."""
-        if (kind, stride) not in self._pools:
-            self._pools[kind, stride] = pool(self.state, kind, stride)
-        return self._pools[kind, stride]
+        return self._once(f"{kind} {stride}", lambda: pool(self.state, kind, stride))
 
     def around(self, stride: int) -> Tensor:
         """The other channels, as they pass an edge of this stride."""
-        if stride not in self._around:
-            self._around[stride] = around(self.rest, stride)
-        return self._around[stride]
+        return self._once(f"around {stride}", lambda: around(self.rest, stride))
+
+    def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        # No functools.cached_property: its lock ends the graph of a compiler.
+        if name not in self._known:
+            self._known[name] = compute()
+        return self._known[name]
 
 
 def shares_statistics(norms: list[BatchNorm2d]) -> bool:

@@ -67,8 +67,11 @@ class _WeightedSum(torch.autograd.Function):
 
 
 def _add_scaled(result: Tensor, term: Tensor, gate: Tensor) -> None:
-    """Add gate * term in place; reading the gate costs nothing on a CPU and would stall a GPU."""
-    if gate.device.type == "cpu":
+    """Add gate * term in place; reading the gate costs nothing on a CPU and would stall a GPU.
+
+    It would also end the graph of a compiler.
+    """
+    if gate.device.type == "cpu" and not torch.compiler.is_compiling():
         result.add_(term, alpha=gate.item())
     else:
         result.addcmul_(term, gate)

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from lnas.callbacks import CheckpointCells
+from lnas.callbacks import CheckpointCells, CompileCells
 from lnas.data import FakeImages, FakeText
 from lnas.errors import InputError
 from lnas.search import FirstOrder, Joint, SearchModule, SecondOrder
@@ -70,3 +70,12 @@ def test_copies_of_a_search_and_its_checkpoints_know_nothing_of_it(small_trainer
     assert list(module.state_dict()) == list(other.state_dict())
     pair = module.supernet.parameters(), copy.deepcopy(module.supernet).parameters()
     assert all(a is not b for a, b in zip(*pair, strict=True))
+
+
+def test_cells_are_called_one_way_only(small_trainer, small_module):
+    module, compiling = small_module(), CompileCells()
+    for _ in range(2):  # a fit and a test set up anew
+        compiling.setup(small_trainer(), module, "fit")
+    assert module.supernet.cell_call is compiling.cells
+    with pytest.raises(InputError, match="choose one of CheckpointCells"):
+        CheckpointCells().setup(small_trainer(), module, "fit")
