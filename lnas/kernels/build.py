@@ -30,7 +30,12 @@ _off = 0
 
 
 def available() -> bool:
-    """Whether compiled kernels are there to be used; the first call may compile them."""
+    """Whether compiled kernels are there to be used; the first call may compile them.
+
+    They are not where torch.compile reads the code, which knows torch's operators alone.
+    """
+    if torch.compiler.is_compiling():
+        return False
     return not _off and os.environ.get(SWITCH, "1") != "0" and loaded() is not None
 
 

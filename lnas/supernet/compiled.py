@@ -21,9 +21,7 @@ class Compiled:
     """
 
     def __init__(self, like: Tensor, channels: int) -> None:
-        # torch.compile reads torch's operators alone.
-        compiling = torch.compiler.is_compiling()
-        self.there = not compiling and kernels.supports(like, channels) and kernels.available()
+        self.there = kernels.supports(like, channels) and kernels.available()
 
     def knows(self, kind: str, operation: nn.Module) -> bool:
         """Whether an operation can be handed over.

@@ -77,7 +77,8 @@ class _EdgeSum(torch.autograd.Function):
             raise RuntimeError(NO_SECOND_DERIVATIVE)
         (grad,) = grads
         n, edges, *sizes = grad.shape
-        gates, shared = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        saved = ctx.saved_tensors  # read once, as checkpointing asks for
+        gates, shared = saved[: ctx.count], saved[ctx.count :]
         flat = grad.reshape(n, edges, -1)
         of_gates: list[Tensor | None] = []
         for image, kind, per_image in zip(shared, ctx.kinds, ctx.per_image, strict=True):

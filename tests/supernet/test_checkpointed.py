@@ -9,6 +9,7 @@ from torch.func import functional_call
 from lnas.operations import statistics
 from lnas.spaces import DartsSpace, NasBench201Space
 from lnas.supernet import ConvolutionalSupernet, NasBench201Supernet
+from lnas.supernet.batched import edge_batching
 from lnas.supernet.checkpointed import checkpointed
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
@@ -71,6 +72,15 @@ def test_gradients_averages_and_random_numbers_are_the_same(pair, name, mode, pa
     net.path = second.path = path
     sample, images = random_sample(net, 1, masked=name == "darts"), torch.randn(3, 3, 8, 8)
     expected, found = (step(one, sample, images, mode) for one in (net, second))
+    torch.testing.assert_close(found, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["darts", "nasbench201"])
+def test_they_are_the_same_where_edges_are_batched(pair, name, random_sample):
+    net, second = pair(name)
+    sample, images = random_sample(net, 1), torch.randn(3, 3, 8, 8)
+    with edge_batching(True):
+        expected, found = (step(one, sample, images, "update") for one in (net, second))
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
