@@ -24,9 +24,7 @@ class CompiledEdges:
     """
 
     def __init__(self, like: Tensor, channels: int) -> None:
-        # torch.compile reads torch's operators alone.
-        compiling = torch.compiler.is_compiling()
-        self.there = not compiling and kernels.supports(like, channels) and kernels.available()
+        self.there = kernels.supports(like, channels) and kernels.available()
 
     def known(
         self, terms: Iterable[Term], operation: Callable[[Term], nn.Module]
