@@ -37,8 +37,16 @@ class CompiledEdges:
         """
         if not self.there:
             return frozenset()
-        found = frozenset(term for term in terms if _known(term.kind, operation(term)))
-        return found if any(term.kind == "dense" for term in found) else frozenset()
+        found, taken = set(), set[tuple[int, str]]()
+        for term in terms:
+            place = term.row, term.kind
+            if not _known(term.kind, operation(term)):
+                continue
+            # One skip and one average of an edge; an auxiliary skip is a second one.
+            if term.kind == "dense" or place not in taken:
+                found.add(term)
+                taken.add(place)
+        return frozenset(found if any(term.kind == "dense" for term in found) else ())
 
     def __call__(
         self, x: Tensor, edges: Sequence[Terms], before: Sequence[Tensor | None]

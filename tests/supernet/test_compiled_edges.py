@@ -40,3 +40,12 @@ def test_what_torch_compiles_is_left_to_torch(monkeypatch):
     net = NasBench201Supernet(NasBench201Space(), channels=4, cells=1)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     assert not known(net)
+
+
+def test_of_two_skips_of_an_edge_one_is_handed_over():
+    options = {"auxiliary_skip": 0.5}
+    net = NasBench201Supernet(NasBench201Space(), channels=4, cells=1, **options)
+    found = known(net)
+    for target in (1, 2, 3):
+        skips = {name for node, name in found if node == target and "skip" in name}
+        assert len(skips) == 1, target
