@@ -11,8 +11,8 @@ from lnas.cli.main import main
 from lnas.errors import InputError
 from lnas.runs.training import named_errors, prepare
 from lnas.search import FirstOrder, SearchStrategy, SecondOrder
-from lnas.speed import Overhead, Timing, measured, speed_command
-from lnas.speed.overhead import bare_step, in_steps
+from lnas.speed import Timing, measured, speed_command
+from lnas.speed.overhead import Overhead, bare_step, in_steps
 
 TINY = [
     "--config", "darts", "--model.supernet.init_args.channels=4",
