@@ -4,7 +4,6 @@ from lightning.pytorch import LightningModule
 
 from lnas.errors import InputError
 from lnas.search import SearchCallback, SearchModule
-from lnas.supernet import RecurrentSupernet
 from lnas.supernet.base import CellCall, plain
 
 
@@ -21,9 +20,9 @@ def call_cells(part: SearchCallback, module: LightningModule, call: CellCall) ->
     """
     assert isinstance(module, SearchModule)
     name = type(part).__name__
-    if isinstance(module.supernet, RecurrentSupernet):
+    if not hasattr(module.supernet, "cells"):
         raise InputError(
-            f"{name} needs a stack of cells and RecurrentSupernet has one, run word by word; "
+            f"{name} needs a stack of cells, and {type(module.supernet).__name__} is none; "
             "leave the callback out."
         )
     if module.supernet.cell_call not in (plain, call):
