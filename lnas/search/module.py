@@ -156,8 +156,7 @@ class SearchModule(LightningModule):
         with scaled(self.trainer.optimizers[0], self.task.learning_rate_factor(batch)):
             self.strategy.step(self, batch, step)
         self.steps += 1
-        if self.records.due(self) and batch_index + 1 < batches:  # the epoch's own row comes then
-            self.records.log_batch(self)
+        self.records.end_batch(self, last=batch_index + 1 == batches)
 
     def on_train_epoch_end(self) -> None:
         """Log the row of the epoch."""
@@ -287,13 +286,12 @@ class SearchModule(LightningModule):
             part.on_architecture_step(self, self.step)
 
     def held_out_batches(self) -> Iterator[Batch]:
-        """Iterate over this rank's share of the held-out stream, on the device.
+        """Return this rank's share of the held-out stream, on the device.
 
         Raises:
             InputError: The data module holds nothing out.
         """
-        for batch in checks.held_out_loader(self):
-            yield to_device(self, batch)
+        return (to_device(self, batch) for batch in checks.held_out_loader(self))
 
     def _optimizer(self, index: int) -> LightningOptimizer:
         optimizers = self.optimizers()

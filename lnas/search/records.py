@@ -64,6 +64,13 @@ class Records:
         """Note the terms that callbacks add to the loss."""
         self.latest |= {name: value.detach() for name, value in terms.items()}
 
+    def end_batch(self, module: "SearchModule", last: bool) -> None:
+        """Log the batch if it is due; the last one of an epoch is part of the epoch's row."""
+        if last:
+            module.watch.settle()  # before validation and callbacks look at the epoch
+        elif self.due(module):
+            self.log_batch(module)
+
     def log_batch(self, module: "SearchModule") -> None:
         """Log the latest values, averaged over ranks."""
         module.watch.settle()

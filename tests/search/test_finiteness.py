@@ -63,6 +63,7 @@ def test_a_checkpoint_and_a_row_settle_first(tiny, tmp_path, device):
         lambda: module.on_save_checkpoint({}),
         lambda: module.records.log_batch(module),
         lambda: module.records.log_epoch(module),
+        lambda: module.records.end_batch(module, last=True),
     ):
         device.clear()
         module.watch.look(step(4), [torch.ones(2, device="meta")])
