@@ -44,9 +44,10 @@ def architecture_hessian(
     def product(vector: Tensor) -> Tensor:
         parts = torch.split(vector.to(slopes[0]), sizes)
         along = [part.view_as(slope) for part, slope in zip(parts, slopes, strict=True)]
-        found = torch.autograd.grad(
-            slopes, parameters, along, retain_graph=True, materialize_grads=True
-        )
+        with frozen(module.weight_parameters()):  # as when cells that are computed again were built
+            found = torch.autograd.grad(
+                slopes, parameters, along, retain_graph=True, materialize_grads=True
+            )
         flat = torch.cat([part.flatten() for part in found])
         (mean,) = average(module.trainer.strategy, [flat])
         return mean.to("cpu", torch.float64) + decay * vector
