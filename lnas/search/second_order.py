@@ -128,8 +128,8 @@ def virtual_weights(
         sample = module.sample("virtual")
     loss, _, _ = module.run(batch, "weights", sample, state=module.step.states.get("weights"))
     found = gradients(module, loss, list(weights.values()))
-    coefficient = clip([gradient for gradient in found if gradient is not None], limit)
     steps = [gradient for gradient in found if gradient is not None]
+    coefficient = clip(steps, limit)
     pairs = list(zip(weights.values(), found, strict=True))
     used: list[Tensor] = [weight for weight, gradient in pairs if gradient is not None]
     momenta = [optimizer.state.get(weight, {}).get("momentum_buffer") for weight in used]
@@ -152,7 +152,7 @@ def clip(tensors: Sequence[Tensor], limit: float) -> Tensor | float:
         tensors: Any shapes; the norm is that of all together.
         limit: Largest norm; 0 does not clip.
     """
-    if not limit:
+    if not limit or not tensors:
         return 1.0
     norm = nn.utils.get_total_norm(tensors)
     coefficient = (limit / (norm + 1e-6)).clamp(max=1.0)
