@@ -3,6 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+NO_SECOND_DERIVATIVE = (
+    "the fast path has no second derivatives; use the reference path (supernet.path = 'reference')"
+)
+
 
 class InputError(ValueError):
     """What the user gave cannot be used: a wrong option, file, folder or combination (exit code 2).

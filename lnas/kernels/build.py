@@ -59,7 +59,7 @@ def loaded() -> ctypes.CDLL | None:
         return None
     try:
         return ctypes.CDLL(str(_built(compiler)))
-    except (OSError, subprocess.CalledProcessError) as error:
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:  # or without a home
         reason = getattr(error, "stderr", None) or error
         _log.info("The compiled kernels cannot be used (%s); computing with torch's.", reason)
         return None

@@ -16,21 +16,24 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lnas.errors import InputError
+from lnas.errors import NO_SECOND_DERIVATIVE, InputError
 from lnas.kernels.blocks import Block, Call, Form, Pass, Weights
 from lnas.kernels.build import loaded
 
-NO_SECOND_DERIVATIVE = (
-    "the fast path has no second derivatives; use the reference path (supernet.path = 'reference')"
-)
-
 
 def supports(like: Tensor, channels: int) -> bool:
-    """Whether the kernels can read images of so many channels, else like those of `like`."""
+    """Whether the kernels can read images of so many channels, else like those of `like`.
+
+    They leave to torch what has no memory (tensors of a compiler or of counters), and what has one
+    value per channel, at half its size, which no statistics can be made of.
+    """
+    n, _, h, w = like.shape
     return (
-        like.device.type == "cpu"
+        type(like) in (Tensor, nn.Parameter)
+        and like.device.type == "cpu"
+        and n * -(-h // 2) * -(-w // 2) > 1
         and like.dtype in (torch.float32, torch.float64)
         and channels * like.element_size() % 16 == 0
         and not torch.is_autocast_enabled("cpu")
@@ -115,6 +118,9 @@ class _Mixed(torch.autograd.Function):
         asked = _by_block(wanted, forms)
         last = [chain[-1] for chain in chains], [own[-1] for own in moments]
         sums = run.sums(grad, *last, factors)
+        of_gates = _of_gates(sums, own_weights).to(gates.dtype) if needs_gates else None
+        if not needs_x and not any(wanted):
+            return (None, of_gates, None, None, None, *(None for _ in wanted))
         grad_x = torch.empty_like(x) if needs_x else None
         behind = [(grad, one) for one in sums]
         of_weights: list[list[Tensor | None]] = [[] for _ in forms]
@@ -151,7 +157,6 @@ class _Mixed(torch.autograd.Function):
                 of_weights[k][:0] = found
                 passes.append(one)
             run.blocks("blocks_backward", passes)
-        of_gates = _of_gates(sums, own_weights).to(gates.dtype) if needs_gates else None
         return (grad_x, of_gates, None, None, None, *(w for own in of_weights for w in own))
 
 

@@ -18,7 +18,8 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from lnas.kernels.convolutions import NO_SECOND_DERIVATIVE, Functions, channels_last
+from lnas.errors import NO_SECOND_DERIVATIVE
+from lnas.kernels.convolutions import Functions, channels_last
 
 
 @dataclass(frozen=True)

@@ -98,12 +98,12 @@ template <class T, int BYTES> struct DenseBackward : Tiled<T, BYTES> {
 
         Slope(const State &s, const Dense &d) {
             const double size = double(s.n) * s.h * s.w;
-            const Moments m(d.moments, s.c);
+            const double *mean = d.moments, *rstd = mean + s.c;
             for (Int i = 0; i < s.c; i++) {
-                const double slope = d.gate * m.rstd[i], along = m.rstd[i] * d.sums[s.c + i] / size;
+                const double slope = d.gate * rstd[i], along = rstd[i] * d.sums[s.c + i] / size;
                 a.push_back(T(slope));
                 b.push_back(T(-slope * along));
-                e.push_back(T(-slope * (d.sums[i] / size - m.mean[i] * along)));
+                e.push_back(T(-slope * (d.sums[i] / size - mean[i] * along)));
             }
             if (s.grad_x) kernels = W::kernels(static_cast<const T *>(d.weight), s.c, d.kernel, true);
         }

@@ -114,12 +114,12 @@ template <class T, int BYTES> struct DenseForward : Tiled<T, BYTES> {
         Sum(const State &s, const Edge &e, Int n, const T *averages) : shift(s.c, T(0)) {
             for (Int k = e.first; k < e.first + e.count; k++) {
                 const Dense &d = s.dense[k];
-                const Moments m(d.moments, s.c);
+                const double *mean = d.moments, *rstd = mean + s.c;
                 const double gate = d.gate * factor(d.factors, IS_DOUBLE, n);
                 images.push_back(s.rows<T>(d.z, n, 0));
                 for (Int i = 0; i < s.c; i++) {
-                    scale.push_back(T(gate * m.rstd[i]));
-                    shift[i] += T(-gate * m.rstd[i] * m.mean[i]);
+                    scale.push_back(T(gate * rstd[i]));
+                    shift[i] += T(-gate * rstd[i] * mean[i]);
                 }
             }
             auto add = [&](const T *from, double gate) {

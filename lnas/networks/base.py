@@ -138,7 +138,7 @@ class ImageNetwork(Network):
         for name, module in self.named_modules():
             if isinstance(module, Noise):
                 module.generator = generator(*draw, "noise", name)
-        images = dense(inputs)
+        images = dense(inputs) if inputs.device.type == "cpu" else inputs
         if not self.training or not self.drop_path:
             return images, None
         keep = 1 - self.drop_path

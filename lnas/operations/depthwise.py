@@ -15,9 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-NO_SECOND_DERIVATIVE = (
-    "the fast path has no second derivatives; use the reference path (supernet.path = 'reference')"
-)
+from lnas.errors import NO_SECOND_DERIVATIVE
 
 
 class DepthwiseConv2d(nn.Conv2d):

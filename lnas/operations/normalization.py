@@ -113,6 +113,34 @@ def move_averages(
         torch._foreach_lerp_(averages, new, rate)
 
 
+@torch.no_grad()
+def move_by_moments(
+    layers: Sequence[BatchNorm2d],
+    moments: Sequence[Tensor],
+    examples: int,
+    kind: torch.dtype,
+    biases: Sequence[Tensor | None] | None = None,
+) -> None:
+    """Move the running averages of layers in mode `update` by moments that kernels have found.
+
+    Args:
+        layers: The layers.
+        moments: For each a mean, something, and a biased variance in the first rows, (3 or more,
+            C), float64.
+        examples: How many values of a channel they are of, 2 or more.
+        kind: Of the averages.
+        biases: What the input of each layer has on top of what was measured, (C,).
+    """
+    if not any(layer.mode == "update" for layer in layers):
+        return
+    found = torch.stack([*moments])[:, :3].to(kind)
+    found[:, 2] *= examples / (examples - 1)
+    means, _, variances = found.unbind(1)
+    pairs = zip(means, biases or [None] * len(layers), strict=True)
+    shifted = [mean if bias is None else mean + bias for mean, bias in pairs]
+    move_averages(layers, shifted, variances.unbind())
+
+
 @contextmanager
 def plain_averages(network: nn.Module) -> Iterator[None]:
     """Start the running averages anew: within the block, passes in mode `update` make them means.

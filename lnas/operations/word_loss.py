@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lnas.operations.depthwise import NO_SECOND_DERIVATIVE
+from lnas.errors import NO_SECOND_DERIVATIVE
 
 SCORES = 4_000_000  # at a time; 16 megabytes in single precision
 # On CPUs, up to this share of kept units and from so many steps on, many small products win over

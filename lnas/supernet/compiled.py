@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from lnas import kernels
 from lnas.operations import BatchNorm2d
 from lnas.operations.convolutional import DilatedConv, SeparableConv
-from lnas.operations.normalization import move_averages
+from lnas.operations.normalization import move_by_moments
 
 
 class Compiled:
@@ -22,6 +21,7 @@ class Compiled:
 
     def __init__(self, like: Tensor, channels: int) -> None:
         self.there = kernels.supports(like, channels) and kernels.available()
+        self.kind = like.dtype
 
     def knows(self, kind: str, operation: nn.Module) -> bool:
         """Whether an operation can be handed over.
@@ -33,7 +33,8 @@ class Compiled:
         if not self.there or kind not in ("separable", "dilated"):
             return False
         assert isinstance(operation, SeparableConv | DilatedConv)
-        return operation.kernel in (3, 5) and all(n.mode != "running" for n in _norms(operation))
+        fits = operation.kernel in (3, 5) and operation.pw1.weight.dtype == self.kind
+        return fits and all(norm.mode != "running" for norm in _norms(operation))
 
     def __call__(
         self,
@@ -54,12 +55,8 @@ class Compiled:
         blocks = [_blocks(operation) for operation in known]
         output, moments = kernels.mixed_convolutions(x, blocks, gates, factors)
         norms = [norm for operation in known for norm in _norms(operation)]
-        if any(norm.mode == "update" for norm in norms):
-            examples = output.numel() // output.shape[1]
-            found = torch.stack([part for own in moments for part in own])
-            found[:, 2] *= examples / (examples - 1)
-            means, _, variances = found[:, :3].to(x.dtype).unbind(1)
-            move_averages(norms, means.unbind(), variances.unbind())
+        found = [part for own in moments for part in own]
+        move_by_moments(norms, found, output.numel() // output.shape[1], x.dtype)
         return output
 
 

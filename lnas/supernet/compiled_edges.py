@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lnas import kernels
-from lnas.operations import BatchNorm2d
 from lnas.operations.convolutional import Pool, ReLUConv
-from lnas.operations.normalization import move_averages
+from lnas.operations.normalization import move_by_moments
 from lnas.supernet.plan import Term
 
 Terms = Sequence[tuple[nn.Module, kernels.Gated]]
@@ -25,6 +24,7 @@ class CompiledEdges:
 
     def __init__(self, like: Tensor, channels: int) -> None:
         self.there = kernels.supports(like, channels) and kernels.available()
+        self.kind = like.dtype
 
     def known(
         self, terms: Iterable[Term], operation: Callable[[Term], nn.Module]
@@ -40,7 +40,7 @@ class CompiledEdges:
         found, taken = set(), set[tuple[int, str]]()
         for term in terms:
             place = term.row, term.kind
-            if not _known(term.kind, operation(term)):
+            if not _known(term.kind, operation(term), self.kind):
                 continue
             # One skip and one average of an edge; an auxiliary skip is a second one.
             if term.kind == "dense" or place not in taken:
@@ -61,28 +61,16 @@ class CompiledEdges:
         given = [_edge(terms, other) for terms, other in zip(edges, before, strict=True)]
         outputs, moments = kernels.dense_edges(x, given)
         dense = [one for terms in edges for one, _ in terms if isinstance(one, ReLUConv)]
-        norms = [_norm(one) for one in dense]
-        if any(norm.mode == "update" for norm in norms):
-            examples = x.numel() // x.shape[1]
-            found = torch.stack(moments)
-            found[:, 2] *= examples / (examples - 1)
-            means, _, variances = found.to(x.dtype).unbind(1)
-            biases = [one.conv1.bias for one in dense]
-            shifted = [
-                mean if bias is None else mean + bias.detach()
-                for mean, bias in zip(means, biases, strict=True)
-            ]
-            move_averages(norms, shifted, variances.unbind())
+        biases = [one.conv1.bias for one in dense]
+        examples = x.numel() // x.shape[1]
+        move_by_moments([one.bn1 for one in dense], moments, examples, x.dtype, biases)
         return outputs
 
 
-def _norm(operation: ReLUConv) -> BatchNorm2d:
-    return operation.bn1
-
-
-def _known(kind: str, operation: nn.Module) -> bool:
+def _known(kind: str, operation: nn.Module, dtype: torch.dtype) -> bool:
     if isinstance(operation, ReLUConv):
         fits = operation.kernel in (1, 3) and operation.stride == 1
+        fits = fits and operation.conv1.weight.dtype == dtype
         return kind == "dense" and fits and operation.bn1.mode != "running"
     if isinstance(operation, Pool):
         plain = operation.bn is None and operation.stride == 1

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lnas.operations.depthwise import NO_SECOND_DERIVATIVE
+from lnas.errors import NO_SECOND_DERIVATIVE
 
 
 def edge_sum(

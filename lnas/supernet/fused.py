@@ -12,7 +12,6 @@ Where launches cost more than work, `batched` takes the edges of a state togethe
 
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -108,6 +107,8 @@ class _Run:
         self.edge_weights = None if gates.edges is None else gates.edges.to(kind).unbind()
         self.columns = matrix.shape[1]
         self.factors = gates.factors
+        self.scalars: tuple[Tensor, ...] = ()
+        self.scales: tuple[Tensor, ...] = ()
         self.compiled = Compiled(like, self.channels)
         self.compiled_edges = CompiledEdges(like, self.channels)
         self.batches = None
@@ -183,7 +184,7 @@ class _Run:
         """Add dense convolutions, skips and averages of all edges of a source in one go."""
         nodes = [self.nodes[group[0].target] for group in groups]
         edges = [[(self.operation(term), self.gated(term)) for term in group] for group in groups]
-        before = [node.plain.pop() if node.plain else None for node in nodes]
+        before = [node.taken(source.state) for node in nodes]
         sums = self.compiled_edges(source.state, edges, before)
         for node, summed in zip(nodes, sums, strict=True):
             node.plain.append(summed)
@@ -245,23 +246,14 @@ class _Run:
         for term, part in zip(group, y.chunk(len(group), 1), strict=True):
             self.add(term, part)
 
-    @cached_property
-    def scalars(self) -> tuple[Tensor, ...]:
-        """The gates, times their edge weights, each ()."""
-        return self.gates.flatten().unbind()
-
-    @cached_property
-    def scales(self) -> tuple[Tensor, ...]:
-        """The same for each channel, each (C,)."""
-        # Contiguous: see BatchNorm2d.
-        return self.gates.reshape(-1, 1).expand(-1, self.channels).contiguous().unbind()
-
     def operation(self, term: Term) -> torch.nn.Module:
         """Return the module of a term."""
         return self.edges.operations(term.row)[term.name]
 
     def scalar(self, term: Term) -> Tensor:
         """Return the gate of a term, times its edge weight, ()."""
+        # Once, and not by cached_property, whose lock ends the graph of a compiler.
+        self.scalars = self.scalars or self.gates.flatten().unbind()
         return self.scalars[term.row * self.columns + term.column]
 
     def gated(self, term: Term) -> kernels.Gated:
@@ -271,6 +263,10 @@ class _Run:
 
     def scale(self, term: Term) -> Tensor:
         """Return the same for each channel, (C,)."""
+        if not self.scales:
+            # Contiguous: see BatchNorm2d.
+            wide = self.gates.reshape(-1, 1).expand(-1, self.channels).contiguous()
+            self.scales = wide.unbind()
         return self.scales[term.row * self.columns + term.column]
 
     def add(self, term: Term, result: Tensor, phased: bool = False) -> None:

@@ -27,6 +27,12 @@ class Node:
         self.around: list[Tensor] = []
         self.around_gates: list[Tensor] = []
 
+    def taken(self, like: Tensor) -> Tensor | None:
+        """Take back an image that was added last, if it is of the kind and size of `like`."""
+        if self.plain and self.plain[-1].shape == like.shape and self.plain[-1].dtype == like.dtype:
+            return self.plain.pop()
+        return None
+
     def total(self, parts: int) -> Tensor | None:
         """Return the sum; None if nothing was added.
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from lnas.operations import BatchNorm2d
 from lnas.operations.convolutional import DilatedConv, Pool, ReLUConv, SeparableConv
+from lnas.operations.depthwise import DepthwiseConv2d
 from lnas.operations.reduction import FactorizedReduce
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def plan_of(edges: "SearchEdges", active: Active) -> Plan:
 def kind_of(operation: nn.Module) -> str:
     """Return how the fused path computes an operation."""
     kind, norms = _KINDS.get(type(operation), ("other", ()))
-    if operation._forward_hooks or operation._forward_pre_hooks or operation._backward_hooks:
+    parts = (operation, *operation._modules.values())
+    if not all(part is None or _as_built(part, kind == "dense") for part in parts):
         return "other"
     for name in norms:
         norm = operation._modules.get(name)
@@ -82,6 +84,17 @@ def kind_of(operation: nn.Module) -> str:
         if kind in ("pool", "dense") and norm is not None and norm.affine:
             return "other"
     return kind
+
+
+def _as_built(part: nn.Module, biased: bool) -> bool:
+    """Whether a module computes what its kind and its weight say, and nobody listens."""
+    hooks = part._forward_hooks or part._forward_pre_hooks
+    if hooks or part._backward_hooks or part._backward_pre_hooks:
+        return False
+    if not isinstance(part, nn.Conv2d):
+        return True
+    known = type(part) in (nn.Conv2d, DepthwiseConv2d) and part.padding_mode == "zeros"
+    return known and (biased or part.bias is None)
 
 
 @lru_cache(maxsize=64)

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lnas.errors import NO_SECOND_DERIVATIVE
 from lnas.operations import BatchNorm2d
-from lnas.operations.depthwise import NO_SECOND_DERIVATIVE
 from lnas.supernet.recurrent_plan import Plan
 from lnas.supernet.recurrent_source import Source
 

@@ -53,6 +53,16 @@ def test_a_folder_that_others_can_write_is_not_trusted(fresh):
     assert not kernels.available()
 
 
+@needs_compiler
+def test_without_a_home_torch_computes(fresh, monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(build.Path, "home", nowhere)
+    assert not kernels.available()
+
+
 def test_they_can_be_switched_off(monkeypatch):
     with kernels.disabled():
         assert not kernels.available()

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lnas import kernels
-from lnas.kernels import Block, mixed_convolutions, supports
+from lnas.kernels import Block, calls, mixed_convolutions, supports
 from lnas.operations.convolutional import DilatedConv, SeparableConv
 from lnas.operations.normalization import statistics
 
@@ -137,6 +138,19 @@ def test_only_the_gradients_that_are_asked_for_are_there():
     assert graded[0] is operations[0].pw1.weight
 
 
+@pytest.mark.parametrize(("wanted", "expected"), [("gates", 1), ("x", 3), ("weight", 3)])
+def test_of_the_backward_pass_is_run_what_somebody_waits_for(wanted, expected):
+    operations, x = edge(4, 1, FOUR), images(4, (4, 4)).detach()
+    gates = torch.rand(4, dtype=x.dtype)
+    for operation in operations:
+        operation.requires_grad_(False)
+    {"gates": gates, "x": x, "weight": operations[0].pw1.weight}[wanted].requires_grad_()
+    found, _ = mixed_convolutions(x, [blocks(o) for o in operations], gates.unbind())
+    before = calls()
+    found.sum().backward()
+    assert calls() - before == expected
+
+
 def test_a_gate_of_zero_gives_its_weights_zero_gradients():
     operations, x = edge(4, 1, FOUR), images(4, (4, 4))
     gates = torch.zeros(4, dtype=x.dtype).requires_grad_()
@@ -164,9 +178,15 @@ def test_there_are_no_second_derivatives():
 
 
 def test_what_the_kernels_cannot_read_is_left_to_torch():
-    assert supports(torch.zeros(1, 4, 2, 2), 4)
+    assert supports(torch.zeros(1, 4, 3, 2), 4)
     assert not supports(torch.zeros(1, 4, 2, 2), 3)
     assert not supports(torch.zeros(1, 4, 2, 2, dtype=torch.bfloat16), 4)
     assert not supports(torch.zeros(1, 4, 2, 2, device="meta"), 4)
+    assert not supports(torch.zeros(0, 4, 2, 2), 4)
+    assert not supports(torch.zeros(2, 4, 0, 2), 4)
+    assert supports(torch.zeros(2, 4, 1, 1), 4)
+    assert not supports(torch.zeros(1, 4, 1, 2), 4)  # one value per channel behind a stride
+    with FakeTensorMode():
+        assert not supports(torch.zeros(1, 4, 2, 2), 4)
     with torch.autocast("cpu", torch.bfloat16):
         assert not supports(torch.zeros(1, 4, 2, 2), 4)

@@ -213,6 +213,49 @@ def test_what_was_changed_in_an_operation_is_respected(
         assert_equal_paths(net, sample, images)
 
 
+CHANGES = {
+    "hook": lambda conv: conv.register_forward_hook(lambda module, inputs, out: out.sin()),
+    "hook before": lambda conv: conv.register_forward_pre_hook(
+        lambda module, inputs: inputs[0].sin()
+    ),
+    "padding": lambda conv: setattr(conv, "padding_mode", "reflect"),
+    "bias": lambda conv: conv.register_parameter("bias", nn.Parameter(torch.ones(4))),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    ("name", "edge", "operation", "part"),
+    [("darts", "2_1", "sep_conv_3x3", "dw1"), ("nasbench201", "2_0", "nor_conv_3x3", "conv1")],
+)
+def test_what_was_changed_within_an_operation_is_respected(
+    make, name, edge, operation, part, change, random_sample, run, assert_equal_paths
+):
+    net = make(name)
+    sample, images = random_sample(net, 2), torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        for gates in sample.gates.values():
+            gates[1, net.space.operations.index(operation)] = 1.0
+    plain = run(net, "fused", sample, images)[0]
+    CHANGES[change](getattr(net.cells[0].edges[edge][operation], part))
+    changed = assert_equal_paths(net, sample, images)[0]
+    # A normalisation takes a bias away; the running averages, which were compared, have it.
+    assert torch.allclose(changed, plain) == (change == "bias")
+
+
+def test_of_another_kind_or_size_is_what_a_custom_operation_gives(
+    make, random_sample, assert_equal_paths
+):
+    class Mean(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3), keepdim=True)
+
+    net = make("nasbench201")
+    for edges in (cell.edges for cell in net.cells if hasattr(cell, "edges")):
+        edges["3_0"]["skip_connect"] = Mean()
+    assert_equal_paths(net, random_sample(net, 2), torch.randn(2, 3, 8, 8))
+
+
 def test_affine_normalisation_of_convolutions_takes_the_gate_too(
     make, random_sample, assert_equal_paths
 ):
