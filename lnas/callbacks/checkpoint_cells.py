@@ -7,21 +7,16 @@ search without it; see `lnas.supernet.checkpointed`.
 
 from typing import final
 
-from lightning.pytorch import LightningModule, Trainer
-
-from lnas.callbacks.cell_calls import call_cells
-from lnas.search import SearchCallback
+from lnas.callbacks.cell_calls import CellCalls
+from lnas.supernet.base import CellCall
 from lnas.supernet.checkpointed import checkpointed
 
 
 @final
-class CheckpointCells(SearchCallback):
+class CheckpointCells(CellCalls):
     """Computes each searched cell again for its gradients instead of keeping what is within it."""
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Have the cells called so.
-
-        Raises:
-            InputError: The supernet is no stack of cells, or its cells are called another way.
-        """
-        call_cells(self, pl_module, checkpointed)
+    @property
+    def call(self) -> CellCall:
+        """Compute a cell twice."""
+        return checkpointed

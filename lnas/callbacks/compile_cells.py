@@ -7,15 +7,13 @@ in checkpoints are as ever: a search may be resumed with it or without it.
 
 from typing import final
 
-from lightning.pytorch import LightningModule, Trainer
-
-from lnas.callbacks.cell_calls import call_cells
-from lnas.search import SearchCallback
+from lnas.callbacks.cell_calls import CellCalls
+from lnas.supernet.base import CellCall
 from lnas.supernet.compiling import CompiledCells
 
 
 @final
-class CompileCells(SearchCallback):
+class CompileCells(CellCalls):
     """Has torch.compile compile each searched cell.
 
     Args:
@@ -25,10 +23,7 @@ class CompileCells(SearchCallback):
     def __init__(self, backend: str = "inductor") -> None:
         self.cells = CompiledCells(backend)
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Have the cells called so.
-
-        Raises:
-            InputError: The supernet is no stack of cells, or its cells are called another way.
-        """
-        call_cells(self, pl_module, self.cells)
+    @property
+    def call(self) -> CellCall:
+        """Compute a cell compiled."""
+        return self.cells

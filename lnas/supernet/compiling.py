@@ -10,7 +10,7 @@ would be another graph each; for each kind of pass a cell is compiled once.
 """
 
 import types
-from typing import Any, final
+from typing import final
 from weakref import WeakKeyDictionary
 
 import torch
@@ -43,9 +43,9 @@ class CompiledCells:
             self._compiled[cell] = torch.compile(own, dynamic=False, backend=self.backend)
         return self._compiled[cell](cell, given, gates, path)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledCells":
+    def __reduce__(self) -> tuple[type["CompiledCells"], tuple[str]]:
         """A copied supernet has cells of its own to compile."""
-        return CompiledCells(self.backend)
+        return CompiledCells, (self.backend,)
 
 
 def _own(function: CellCall, name: str) -> CellCall:

@@ -5,18 +5,27 @@ from functools import partial
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 
-from lnas.callbacks import CheckpointCells, CompileCells
+from lnas.callbacks import CheckpointCells, CompileCells, HessianEigenvalue
 from lnas.data import FakeImages, FakeText
 from lnas.errors import InputError
 from lnas.search import FirstOrder, Joint, SearchModule, SecondOrder
 from lnas.spaces import DartsSpace, RecurrentSpace
 from lnas.supernet import ConvolutionalSupernet, RecurrentSupernet
+from lnas.supernet.base import plain
 from lnas.supernet.checkpointed import checkpointed
 from lnas.tasks import ImageExamples
 
 OPERATIONS = ("none", "max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_5x5")
 CALLBACKS = {"without": (), "with": (CheckpointCells,)}
+
+
+class Called(Callback):
+    """Notes how cells are called while a search trains."""
+
+    def on_train_start(self, trainer, pl_module):
+        pl_module.called = pl_module.supernet.cell_call
 
 
 def searched(trainer, strategy, callbacks, **options):
@@ -26,7 +35,8 @@ def searched(trainer, strategy, callbacks, **options):
         DartsSpace(OPERATIONS, nodes=2), supernet, strategy=strategy, examples=ImageExamples(4)
     )
     data = FakeImages(images=40, shape=(3, 8, 8), num_classes=4, batch_size=4, held_out=8)
-    made = trainer(*(kind() for kind in callbacks), limit_train_batches=2, **options)
+    parts = [*(kind() for kind in callbacks), Called()]
+    made = trainer(*parts, limit_train_batches=2, **options)
     made.fit(module, datamodule=data)
     return module
 
@@ -41,7 +51,19 @@ def test_a_search_goes_the_same_way(strategy, small_trainer):
     found = [searched(small_trainer, strategy, parts, **double) for parts in CALLBACKS.values()]
     expected, mine = (module.state_dict() for module in found)
     torch.testing.assert_close(mine, expected, rtol=1e-9, atol=1e-10)
-    assert found[1].supernet.cell_call is checkpointed
+    assert [module.called for module in found] == [plain, checkpointed]
+    assert found[1].supernet.cell_call is plain  # the next fit is another one
+
+
+def test_the_eigenvalue_of_the_hessian_is_what_it_was(small_trainer):
+    found = []
+    for parts in CALLBACKS.values():
+        eigenvalue = HessianEigenvalue(every=1)
+        options = {"loggers": False, "precision": "64-true"}
+        searched(small_trainer, FirstOrder(), [*parts, lambda e=eigenvalue: e], **options)
+        found.append(eigenvalue.history)
+    assert len(found[0]) == 1
+    assert found[1] == [(epoch, pytest.approx(value)) for epoch, value in found[0]]
 
 
 @pytest.mark.parametrize("callbacks", CALLBACKS.values(), ids=CALLBACKS)
@@ -74,8 +96,10 @@ def test_copies_of_a_search_and_its_checkpoints_know_nothing_of_it(small_trainer
 
 def test_cells_are_called_one_way_only(small_trainer, small_module):
     module, compiling = small_module(), CompileCells()
-    for _ in range(2):  # a fit and a test set up anew
-        compiling.setup(small_trainer(), module, "fit")
+    compiling.setup(small_trainer(), module, "fit")
     assert module.supernet.cell_call is compiling.cells
     with pytest.raises(InputError, match="choose one of CheckpointCells"):
         CheckpointCells().setup(small_trainer(), module, "fit")
+    compiling.teardown(small_trainer(), module, "fit")
+    CheckpointCells().setup(small_trainer(), module, "fit")
+    assert module.supernet.cell_call is checkpointed

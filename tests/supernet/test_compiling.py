@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from lnas.operations import statistics
-from lnas.spaces import DartsSpace
-from lnas.supernet import ConvolutionalSupernet
+from lnas.spaces import DartsSpace, NasBench201Space
+from lnas.supernet import ConvolutionalSupernet, NasBench201Supernet
 from lnas.supernet.compiling import CompiledCells
+
+# torch's own, which it hides elsewhere.
+OF_TORCH = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +75,24 @@ def test_names_are_as_ever_and_a_copy_compiles_its_own_cells(
     assert len(compilations) == 6
 
 
-# torch's own, which it hides elsewhere.
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@OF_TORCH
+@pytest.mark.parametrize("name", ["darts", "nasbench201"])
+def test_a_cell_is_one_graph(name, random_sample):
+    net = (
+        ConvolutionalSupernet(DartsSpace(nodes=1), channels=4, layers=1)
+        if name == "darts"
+        else NasBench201Supernet(NasBench201Space(), channels=4, cells=1)
+    )
+    net.cell_call = CompiledCells("eager")
+    torch._dynamo.utils.counters.clear()
+    for _ in range(2):
+        net(torch.randn(2, 3, 8, 8), random_sample(net, 1)).logits.sum().backward()
+    counters = torch._dynamo.utils.counters
+    assert counters["stats"]["unique_graphs"] == len(net.cell_types_of_cells)
+    assert not counters["graph_break"], dict(counters["graph_break"])
+
+
+@OF_TORCH
 @pytest.mark.slow
 @pytest.mark.parametrize("frozen", [False, True], ids=["weights", "architecture"])
 def test_compiled_cells_have_the_gradients_and_averages_of_others(frozen, random_sample):
