@@ -12,9 +12,10 @@ from rich.table import Table
 
 from lnas.errors import InputError
 from lnas.files import write_text
+from lnas.loggers.wandb_run import has_account
 from lnas.runs.criteria import KINDS, RULES, parse_criterion
 from lnas.runs.derivation import look
-from lnas.runs.folder import CONFIG
+from lnas.runs.folder import CONFIG, LAST, read_settings
 from lnas.runs.side_by_side import SideBySide
 
 DEFAULT = ("magnitude", "select", "mask", "random")
@@ -58,7 +59,7 @@ def derive_command(arguments: Sequence[str]) -> int:
     beside = (run if run.name else run.resolve()).with_name(f"{run.resolve().name}-derive")
     folder = Path(given.folder) if given.folder else beside
     check_folder(folder, given.overwrite)
-    options = ["--config", str(run / CONFIG), f"--run.folder={folder}"]
+    options = ["--config", str(run / CONFIG), f"--run.folder={folder}", logger_option(run)]
     options += ["--trainer.strategy=auto", "--trainer.devices=1", "--trainer.num_nodes=1"]
     options += ["--run.overwrite=true"] if given.overwrite else []
     look(run, options, [part])
@@ -74,6 +75,22 @@ def derive_command(arguments: Sequence[str]) -> int:
     return 0
 
 
+def logger_option(run: Path) -> str:
+    """Return the option that logs as the search did into W&B: as a run and in a folder of its own.
+
+    Its other loggers are left out, since they may write where the search is. Without a key of an
+    account the run is an offline one.
+    """
+    given = read_settings(run).get("trainer", {}).get("logger")
+    every = given if isinstance(given, list) else [given]
+    found = [one for one in every if isinstance(one, dict) and "WandbRun" in one["class_path"]]
+    for one in found:
+        options = one["init_args"] = {**one.get("init_args", {}), "folder": None}
+        if options.get("mode") == "online" and not has_account():
+            options["mode"] = "offline"
+    return f"--trainer.logger={json.dumps(found or False)}"
+
+
 def check_folder(folder: Path, overwrite: bool) -> None:
     """Refuse a folder that holds something else, or derivations that are to stay.
 
@@ -82,7 +99,8 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    if not (folder / FILE).is_file():
+    begun = overwrite and (folder / CONFIG).is_file() and not (folder / LAST).exists()
+    if not (folder / FILE).is_file() and not begun:
         raise InputError(f"{folder} holds something else than derivations; give another --folder.")
     if not overwrite:
         raise InputError(f"{folder} exists; replace it with --overwrite, or give another --folder.")

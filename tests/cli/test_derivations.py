@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lnas.cli.derivations import derive_command
 from lnas.cli.main import main
 from lnas.dashboard import logged_by, planned
+from lnas.errors import InputError
 from lnas.genotype import Genotype
 from lnas.loggers import read_rows
 from lnas.runs.training import search
@@ -85,29 +87,40 @@ def measured_alike(place, report):
     assert tuple(f"derive/{name}_loss" for name in rows) in keys
 
 
-def test_what_is_derived_is_logged_as_the_search_was(finished, tmp_path, offline_runs):
+def test_it_is_logged_into_wandb_as_the_search_was_and_nowhere_in_its_folder(
+    finished, tmp_path, offline_runs, monkeypatch
+):
+    monkeypatch.setattr("lnas.cli.derivations.has_account", lambda: False)  # nor is one needed
     config = finished / "config.yaml"
     kept = config.read_text()
     settings = yaml.safe_load(kept)
-    settings["trainer"]["logger"] = {"class_path": "lnas.loggers.WandbRun"}
+    settings["trainer"]["logger"] = [
+        {"class_path": f"lnas.loggers.{name}", "init_args": {"folder": str(finished), **options}}
+        for name, options in (("MetricsCsv", {}), ("WandbRun", {"mode": "online"}))
+    ]
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    arguments = ["--criterion", "select", "--batches", "1", "--folder", str(tmp_path / "derived")]
     try:
         config.write_text(yaml.safe_dump(settings))
-        arguments = [
-            "--criterion",
-            "select",
-            "--batches",
-            "1",
-            "--folder",
-            str(tmp_path / "derived"),
-        ]
         assert main(["derive", str(finished), *arguments]) == 0
     finally:
         config.write_text(kept)
+    assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     (logged,) = offline_runs(tmp_path / "derived")
     (row,) = logged.rows
     assert row["derive/select_loss"] > 0
     assert {row[f"{name}/_type"] for name in ("criteria", "strength")} == {"image-file"}
     assert row["derivations/_type"] == "table-file"
+
+    (tmp_path / "derived" / "derivations.json").unlink()  # as if it had been interrupted
+    assert "holds something else" in refused_derivation(finished, arguments)
+    assert main(["derive", str(finished), *arguments, "--overwrite"]) == 0
+
+
+def refused_derivation(finished, arguments):
+    with pytest.raises(InputError) as refusal:
+        derive_command([str(finished), *arguments])
+    return str(refusal.value)
 
 
 def test_help_tells_the_criteria(capsys):
