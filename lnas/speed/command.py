@@ -15,6 +15,7 @@ from rich.table import Table
 
 from lnas.errors import InputError
 from lnas.runs.folder import RunFolder
+from lnas.runs.shipped import data_class, expand_configs
 from lnas.runs.training import named_errors, prepare
 from lnas.speed.clock import ORACLE, Clock
 from lnas.speed.overhead import Overhead, in_steps
@@ -101,6 +102,7 @@ def measured(arguments: Sequence[str], rounds: int, batch_size: int, folder: Pat
     trainer.callbacks = [c for c in trainer.callbacks if isinstance(c, RunFolder)]
     with named_errors(folder):
         trainer.fit(cli.model, datamodule=cli.datamodule)
+    _require(max((len(t.seconds[ORACLE]) for t in clock.timings.values()), default=0), rounds)
     return clock
 
 
@@ -112,7 +114,7 @@ def measured_overhead(
     Raises:
         InputError: An option cannot be used, or the strategy is not FirstOrder.
     """
-    options = _options(arguments, rounds + 2, batch_size, folder)
+    options = ["--trainer.logger=false", *_options(arguments, rounds + 2, batch_size, folder)]
     cli = prepare("search", [*options, "--trainer.log_every_n_steps=1"])
     cli.model.strategy = overhead = Overhead(cli.model.strategy)
     trainer: Any = cli.trainer
@@ -120,7 +122,21 @@ def measured_overhead(
     with named_errors(folder):
         trainer.fit(cli.model, datamodule=cli.datamodule)
     del overhead.whole[:1], overhead.bare[:1]  # the first fills caches
+    _require(len(overhead.whole), rounds)
     return overhead
+
+
+def _require(found: int, rounds: int) -> None:
+    """Refuse a measurement that the data ended too early.
+
+    Raises:
+        InputError: They did.
+    """
+    if found < rounds:
+        raise InputError(
+            f"The data were enough for {found} of {rounds} rounds; give more images, a smaller "
+            "--batch-size or fewer --rounds."
+        )
 
 
 def _options(arguments: Sequence[str], batches: int, batch_size: int, folder: Path) -> list[str]:
@@ -128,7 +144,8 @@ def _options(arguments: Sequence[str], batches: int, batch_size: int, folder: Pa
     options = list(arguments)
     if not any(one.split("=")[0] in ("--config", "-c") for one in options):
         options = ["--config", "darts", *options]
-    if not any(one.split("=")[0] == "--data" for one in options):
+    expanded, _ = expand_configs(options, ("search", "data"))
+    if not data_class(expanded, default=""):
         images = 4 * batch_size * (batches + 1)
         options.append("--data=lnas.data.FakeImages")
         options += ["--data.init_args.shape=[3,32,32]", f"--data.init_args.images={images}"]

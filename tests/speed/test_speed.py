@@ -1,6 +1,7 @@
 """`lnas speed`: times every way through a supernet, interleaved, and says ratios."""
 
 import re
+import time
 
 import pytest
 import torch
@@ -87,8 +88,9 @@ def test_wrong_numbers_are_refused():
         speed_command(["--rounds", "many"])
 
 
-def test_overhead_is_what_whole_steps_take_longer_than_bare_ones(capsys):
-    options = [*TINY, "--trainer.logger=false", "--trainer.callbacks=[]"]
+def test_overhead_is_what_whole_steps_take_longer_than_bare_ones(capsys, monkeypatch):
+    monkeypatch.setattr(Proximity, "on_train_batch_end", lambda *_: time.sleep(0.05), raising=False)
+    options = [*TINY, "--trainer.callbacks=[lnas.callbacks.Proximity]"]
     code = main(["speed", "--overhead", "--rounds", "3", "--batch-size", "4", *options])
     assert code == 0
     printed = " ".join(capsys.readouterr().out.split())
@@ -96,7 +98,15 @@ def test_overhead_is_what_whole_steps_take_longer_than_bare_ones(capsys):
         r"search ([\d.]+) s, bare ([\d.]+) s: overhead (-?[\d.]+)%", printed
     ).groups()
     assert float(share) == pytest.approx(100 * (float(whole) / float(bare) - 1), abs=2)
+    assert float(whole) - float(bare) > 0.04
     assert float(bare) > 0
+
+
+@pytest.mark.parametrize("more", [(), ("--overhead",)])
+def test_data_that_end_too_early_are_refused(more):
+    options = [*TINY, "--data.init_args.images=24", "--rounds", "30", "--batch-size", "4"]
+    with pytest.raises(InputError, match="of 30 rounds; give more images"):
+        speed_command([*more, *options])
 
 
 class Taken(SearchStrategy):
