@@ -5,6 +5,7 @@ from lnas.callbacks.anneal import Anneal
 from lnas.callbacks.architecture_pictures import ArchitecturePictures
 from lnas.callbacks.averaged_weights import AveragedWeights
 from lnas.callbacks.benchmark_accuracy import BenchmarkAccuracy
+from lnas.callbacks.capture_graphs import CaptureGraphs
 from lnas.callbacks.checkpoint_cells import CheckpointCells
 from lnas.callbacks.checkpoint_io import AtomicCheckpointIO
 from lnas.callbacks.checkpoints import Checkpoints
@@ -43,6 +44,7 @@ __all__ = [
     "AtomicCheckpointIO",
     "AveragedWeights",
     "BenchmarkAccuracy",
+    "CaptureGraphs",
     "CheckpointCells",
     "Checkpoints",
     "ChildValidation",

@@ -6,6 +6,7 @@ times. Under data parallelism every gradient is averaged here, explicitly, so th
 some of the weights (frozen, or left out by a mask) need nothing special.
 """
 
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,6 +33,7 @@ from lnas.search.streams import ArchitectureStream, to_device
 from lnas.seeds import derive_seed
 from lnas.spaces import SearchSpace
 from lnas.supernet import Architecture, ConvolutionalSupernet, Supernet
+from lnas.supernet.graphs import NetCall
 from lnas.tasks import (
     Batch,
     Examples,
@@ -66,6 +68,7 @@ class SearchModule(LightningModule):
 
     Attributes:
         architecture: The logits and what is decided about them.
+        supernet_call: How the supernet is called; an option of speed puts another way here.
         step: The batch under way.
         states: What a recurrent network hands to the next batch, detached, by stream.
         steps: Weight steps since the start.
@@ -103,6 +106,7 @@ class SearchModule(LightningModule):
         with torch.random.fork_rng():
             torch.manual_seed(derive_seed(seed, "initial weights"))
             self.supernet = supernet(space, **examples.network_options())
+        self.supernet_call: NetCall = operator.call
         self.architecture = Architecture(space, relaxation or Softmax(), seed, edge_normalization)
         self.strategy = strategy or FirstOrder()
         self.task = task(examples.classes)
@@ -236,10 +240,11 @@ class SearchModule(LightningModule):
         self.supernet.set_draw(*parts, dropout=role != "held_out")
 
         def network(inputs: Any, state: State) -> Output:
-            given = inputs, sample, state
+            net, given = self.supernet, (inputs, sample, state)
             # Without weights of its own a functional call would only walk through all modules.
-            net = self.supernet
-            found: Output = net(*given) if weights is None else functional_call(net, weights, given)
+            if weights is None:
+                return self.supernet_call(net, *given)
+            found: Output = functional_call(net, weights, given)
             return found
 
         with statistics(self.supernet, statistics_mode):

@@ -121,6 +121,12 @@ class Supernet(nn.Module, ABC):
         return self.extras.node_norm
 
     @property
+    def is_random(self) -> bool:
+        """Whether a training pass draws more than gates: dropped paths and skips, noise."""
+        drawn = any(isinstance(module, Noise) for module in self.modules())
+        return drawn or self.drop_path is not None or self.skip_dropout is not None
+
+    @property
     def path(self) -> Path:
         """The way through: `fused`, or `reference`, which alone has second derivatives."""
         return self._path
