@@ -124,7 +124,9 @@ class SideBySide(Callback):
 
     def _log(self, trainer: Trainer, module: SearchModule, folder: Path) -> None:
         """Draw the children and hand all to the loggers."""
-        children = [(one.criterion, one.measures, one.parameters) for one in self.derived]
+        children = [
+            (one.criterion, one.measures, one.parameters, one.agreement) for one in self.derived
+        ]
         draw_criteria(self.supernet, children, folder / "criteria.png")
         step = module.steps
         for name in ("criteria", "strength") if self.correlations else ("criteria",):

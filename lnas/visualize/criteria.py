@@ -10,19 +10,21 @@ from lnas.visualize.figure import new_figure, plain_axes, save_figure
 from lnas.visualize.palette import CONVOLUTION, INK, QUIET, SEPARABLE
 
 Measures = Mapping[str, float]
+Child = tuple[str, Measures, int, float]
 UNITS = {"loss": "loss (nats)"}
 
 
 def draw_criteria(
     supernet: Measures,
-    children: Sequence[tuple[str, Measures, int]],
+    children: Sequence[Child],
     path: str | Path,
 ) -> None:
     """Draw a bar for each child and measure into a PNG or SVG file; the supernet is a line.
 
     Args:
         supernet: Its measures on held-out examples.
-        children: Name of the criterion, measures of its child, parameters of the usual network.
+        children: Name of the criterion, measures of its child, parameters of the usual network, and
+            the share of edges on which it is as the first one.
         path: Ends in `.png` or `.svg`.
 
     Raises:
@@ -31,18 +33,20 @@ def draw_criteria(
     save_figure(criteria_figure(supernet, children), path)
 
 
-def criteria_figure(supernet: Measures, children: Sequence[tuple[str, Measures, int]]) -> Figure:
+def criteria_figure(supernet: Measures, children: Sequence[Child]) -> Figure:
     """Return the picture that `draw_criteria` writes."""
-    figure = new_figure(5.6 * len(supernet), 1.5 + 0.42 * len(children), layout="constrained")
+    figure = new_figure(5.6 * len(supernet), 1.5 + 0.5 * len(children), layout="constrained")
     panels = figure.subplots(1, len(supernet), squeeze=False, sharey=True)[0]
     for axes, (name, value) in zip(panels, supernet.items(), strict=True):
-        _bars(axes, [measures[name] for _, measures, _ in children])
+        _bars(axes, [measures[name] for _, measures, *_ in children])
         axes.axvline(value, color=CONVOLUTION.colour, linewidth=1.4, linestyle="--")
         axes.set_title(
             f"{UNITS.get(name, name)}; dashed: the supernet, {value:#.4g}",
             size=10, color=INK, loc="left",
         )  # fmt: skip
-    rows = [f"{name}\n{parameters:,} parameters" for name, _, parameters in children]
+    rows = [f"{name}\n{parameters:,} parameters" for name, _, parameters, _ in children]
+    for number, (*_, share) in enumerate(children[1:], 1):
+        rows[number] += f"\n{share:.0%} of edges as {children[0][0]}"
     panels[0].set_yticks(range(len(children)), rows, size=8, color=INK)
     panels[0].invert_yaxis()
     figure.suptitle(

@@ -7,8 +7,8 @@ from lnas.visualize import criteria_figure, draw_criteria
 
 SUPERNET = {"loss": 1.5, "accuracy": 0.5}
 CHILDREN = [
-    ("magnitude", {"loss": 2.25, "accuracy": 0.125}, 101306),
-    ("mask:criterion=accuracy", {"loss": 2.0, "accuracy": 0.25}, 559386),
+    ("magnitude", {"loss": 2.25, "accuracy": 0.125}, 101306, 1.0),
+    ("mask:criterion=accuracy", {"loss": 2.0, "accuracy": 0.25}, 559386, 0.375),
 ]
 
 
@@ -20,7 +20,8 @@ def test_bars_are_the_children_and_the_dashed_line_the_supernet():
         assert found == [pytest.approx(pair) for pair in wanted]
         assert axes.lines[0].get_xdata() == [SUPERNET[name]] * 2
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert names == ["magnitude\n101,306 parameters", "mask:criterion=accuracy\n559,386 parameters"]
+    second = "mask:criterion=accuracy\n559,386 parameters\n38% of edges as magnitude"
+    assert names == ["magnitude\n101,306 parameters", second]
 
 
 def test_it_is_written_as_png_and_svg_only(tmp_path):
