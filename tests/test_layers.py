@@ -7,7 +7,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "lnas"
 LAYERS = [
-    {"errors", "collectives", "files", "fitting", "schedules", "seeds", "genotype", "waiting"},
+    {
+        "errors",
+        "collectives",
+        "files",
+        "fitting",
+        "schedules",
+        "seeds",
+        "genotype",
+        "waiting",
+        "walking",
+    },
     {"spaces", "operations", "relaxations", "data", "tasks", "loggers", "kernels"},
     {"supernet", "networks", "costs", "visualize"},
     {"derivation", "search", "evaluation", "benchmarks"},

@@ -44,6 +44,7 @@ from lnas.tasks import (
     State,
     Task,
 )
+from lnas.walking import parameters_of
 
 
 class SearchModule(LightningModule):
@@ -198,7 +199,7 @@ class SearchModule(LightningModule):
 
     def weight_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the supernet."""
-        return list(self.supernet.parameters())
+        return parameters_of(self.supernet)
 
     def architecture_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the architecture."""

@@ -26,6 +26,7 @@ from lnas.supernet.batched import batches_edges
 from lnas.supernet.extras import Extras
 from lnas.supernet.recall import Recall, SearchedCell
 from lnas.tasks import Output, State
+from lnas.walking import modules_of
 
 Path = Literal["fused", "reference"]
 Unit = Literal["operation", "edge"]
@@ -223,16 +224,20 @@ class Supernet(nn.Module, ABC):
     def _prepare(self, inputs: Tensor) -> Tensor:
         """Check the size of images, bring them into the path's layout, start what is random."""
         check_halvings(inputs.shape[-2], inputs.shape[-1], self.halvings)
+        if any(isinstance(module, Noise | SkipDropout) for module in modules_of(self)):
+            self._start_random(inputs.device)
+        if self.path == "fused" and _likes_channels_last(inputs):
+            return inputs.contiguous(memory_format=torch.channels_last)
+        return inputs
+
+    def _start_random(self, device: torch.device) -> None:
         for name, module in self.named_modules():
             if isinstance(module, Noise) and self._draw is not None:
                 module.generator = generator(*self._draw, "noise", name)
             elif isinstance(module, SkipDropout):
                 module.rate, module.generator = self.skip_dropout, None
                 if self._dropping:
-                    module.generator = self._generator(inputs.device, "skip dropout", name)
-        if self.path == "fused" and _likes_channels_last(inputs):
-            return inputs.contiguous(memory_format=torch.channels_last)
-        return inputs
+                    module.generator = self._generator(device, "skip dropout", name)
 
 
 def _likes_channels_last(images: Tensor) -> bool:

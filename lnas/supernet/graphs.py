@@ -23,6 +23,7 @@ from lnas.operations import BatchNorm2d
 from lnas.relaxations import GateSample
 from lnas.supernet.base import Supernet
 from lnas.tasks import Output, State
+from lnas.walking import modules_of, parameters_of
 
 NetCall = Callable[[Supernet, Any, GateSample, State], Output]
 """`call(supernet, inputs, sample, state)`: how the supernet of a search is called."""
@@ -156,9 +157,9 @@ def _with_own_gradient(table: Tensor) -> Tensor:
 
 def _kind(net: Supernet, inputs: Tensor, sample: GateSample) -> Hashable:
     """Return what tells kinds of passes apart that come in turn."""
-    mode = next((one.mode for one in net.modules() if isinstance(one, BatchNorm2d)), None)
+    mode = next((one.mode for one in modules_of(net) if isinstance(one, BatchNorm2d)), None)
     given = [(one.shape, one.dtype, one.requires_grad) for one in (inputs, *tables_of(sample))]
-    wanted = next((one.requires_grad for one in net.parameters()), False)
+    wanted = next((one.requires_grad for one in parameters_of(net)), False)
     return mode, tuple(given), tuple(sample.gates), tuple(sample.edges or ()), wanted
 
 
@@ -166,5 +167,5 @@ def _state(net: Supernet, sample: GateSample) -> Hashable:
     """Return what a captured pass holds for good."""
     active = sample.active or {}
     masks = tuple((name, tuple(mask.flatten().tolist())) for name, mask in active.items())
-    weights = tuple((id(one), one.requires_grad) for one in net.parameters())
+    weights = tuple((id(one), one.requires_grad) for one in parameters_of(net))
     return masks, sample.derived, net.training, weights
