@@ -224,7 +224,8 @@ class Supernet(nn.Module, ABC):
     def _prepare(self, inputs: Tensor) -> Tensor:
         """Check the size of images, bring them into the path's layout, start what is random."""
         check_halvings(inputs.shape[-2], inputs.shape[-1], self.halvings)
-        if any(isinstance(module, Noise | SkipDropout) for module in modules_of(self)):
+        kinds = {type(module) for module in modules_of(self)}
+        if any(issubclass(kind, (Noise, SkipDropout)) for kind in kinds):
             self._start_random(inputs.device)
         if self.path == "fused" and _likes_channels_last(inputs):
             return inputs.contiguous(memory_format=torch.channels_last)
