@@ -100,6 +100,9 @@ class Clock(SearchStrategy):
 
     def step(self, module: SearchModule, batch: Batch, step: SearchStep) -> None:
         """Run every kind of pass every way."""
+        # Steps of rate 0 cost the same, and many on one batch lead nowhere.
+        for group in (group for one in module.trainer.optimizers for group in one.param_groups):
+            group["lr"] = 0.0
         warm = bool(self.work)
         both: dict[str, float] = {}
         # Batched edges are slow on a CPU, which can count all the same what a GPU would launch.

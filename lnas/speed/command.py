@@ -157,7 +157,10 @@ def _options(arguments: Sequence[str], batches: int, batch_size: int, folder: Pa
 
 def table(clock: Clock, markdown: bool = False) -> Table:
     """Return the medians, the ratios to the oracle with their spread, and what else was counted."""
-    made = Table(box=MARKDOWN if markdown else SIMPLE_HEAD, padding=(0, 1))
+    made = Table(
+        box=MARKDOWN if markdown else SIMPLE_HEAD, padding=(0, 1), pad_edge=markdown,
+        collapse_padding=not markdown,
+    )  # fmt: skip
     for name in ("pass", "way"):
         made.add_column(name, no_wrap=True)
     for name in ("seconds", "times", "rounds", "launches", "MiB"):

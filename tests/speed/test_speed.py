@@ -2,9 +2,11 @@
 
 import re
 import time
+from io import StringIO
 
 import pytest
 import torch
+from rich.console import Console
 
 from lnas import kernels
 from lnas.callbacks import ArchitecturePictures, FisherSchedule, GracefulStop, Proximity
@@ -13,6 +15,8 @@ from lnas.errors import InputError
 from lnas.runs.training import named_errors, prepare
 from lnas.search import FirstOrder, SearchStrategy, SecondOrder
 from lnas.speed import Timing, measured, speed_command
+from lnas.speed.clock import Clock, Work
+from lnas.speed.command import table
 from lnas.speed.overhead import Overhead, bare_step, in_steps
 
 TINY = [
@@ -55,6 +59,25 @@ def test_what_a_gpu_would_launch_is_counted_and_not_timed(clock):
             assert work["as on a GPU"].launches < 0.45 * work["oracle"].launches
     # Gradients, averages and momenta of hundreds of tensors move by a few calls.
     assert clock.work["weight step"]["as on a GPU"].launches < 1700
+
+
+def test_many_steps_on_one_batch_lead_nowhere(tmp_path):
+    options = [*TINY, "--model.weight_optimizer.init_args.lr=1e30"]
+    assert measured(options, 1, 4, tmp_path / "run").timings
+
+
+@pytest.mark.parametrize(("markdown", "width"), [(False, 80), (True, 120)])
+def test_a_table_of_large_numbers_fits_into_a_terminal(markdown, width):
+    clock = Clock()
+    for kind in (*clock.kinds, "both steps"):
+        for way in ("oracle", "compiled", "as on a GPU"):
+            clock.timings.setdefault(kind, Timing()).seconds[way] = [111.5, 111.5]
+            clock.work.setdefault(kind, {})[way] = Work(111_286, 1276 * 2**20)
+    console = Console(width=width, record=True, file=StringIO())
+    console.print(table(clock, markdown))
+    lines = console.export_text().splitlines()
+    assert not any("…" in line for line in lines)
+    assert sum("1,276" in line and "111,286" in line for line in lines) == 15
 
 
 def test_ratios_are_of_medians_with_the_spread_of_rounds():
