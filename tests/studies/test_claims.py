@@ -9,12 +9,10 @@ They are made by
       done
     done
 
-A table is out of date when the study, or a config that it names, says something else than it did
-then. What nobody stated, a default or the code, is watched by running again. (The hash of all
-settings would change with each argument that a class gets, though nothing else does.) Searches this
-short make much of how float32 rounds, which processors and kernels do otherwise. So two runs are
-made again in float64, and compared with `double.csv`; the slow tests repeat everything,
-and compare what methods do on average.
+See `test_committed.py` for when a table is out of date. Searches this short make much of how
+float32 rounds, which processors and kernels do otherwise. So two runs are made again in float64,
+and compared with `double.csv`; the slow tests repeat everything, and compare what methods do on
+average.
 """
 
 from pathlib import Path
@@ -29,7 +27,7 @@ from lnas.studies.command import read_study
 from lnas.studies.graph import runs_of, trials
 from lnas.studies.plan import RANDOM
 from lnas.studies.records import epoch_records
-from lnas.studies.state import space_of, stated_hash
+from lnas.studies.state import space_of
 from lnas.studies.study import draw_cell
 
 TABLES = Path(__file__).parents[2] / "notebooks" / "claims"
@@ -51,23 +49,6 @@ def test_every_claim_has_its_tables():
     assert sorted(path.stem.removeprefix("claim_") for path in studies) == CLAIMS
     assert len(CLAIMS) == 6
     assert all((TABLES / f"{claim}_signals.csv").is_file() for claim in CLAIMS)
-
-
-@pytest.mark.parametrize("claim", CLAIMS)
-def test_the_committed_runs_are_all_runs_and_what_the_study_states_today(claim, tmp_path):
-    _, every = planned(claim, tmp_path)
-    expected = {
-        (one.method, one.seed, run.folder.name): stated_hash(run)
-        for one in every
-        for run in one.runs
-    }
-    rows = committed(claim)
-    found = {(row.method, row.seed, row.run): row.stated_hash for row in rows.itertuples()}
-    assert list(found) == list(expected)
-    changed = [place for place in expected if found[place] != expected[place]]
-    assert not changed, f"{changed} were run with other settings; run the study again"
-    for column in ("config_hash", "stated_hash", "genotype_hash"):
-        assert rows[column].str.fullmatch("[0-9a-f]{8,64}").all(), column
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from lnas.runs.training import search
 from lnas.studies.command import read_study
 from lnas.studies.graph import trials
 from lnas.studies.results import Result
-from lnas.studies.state import stated_hash
 from lnas.studies.summary import summarise
 from lnas.studies.table import columns, read_table
 from lnas.studies.truth import random_choice
@@ -36,17 +35,6 @@ def study(tmp_path):
 @pytest.fixture(scope="module")
 def runs():
     return pd.read_csv(TABLES / "runs.csv").set_index(["method", "seed", "run"])
-
-
-def test_the_committed_runs_are_all_runs_and_what_the_study_states_today(study, runs):
-    planned = {
-        (trial.method, trial.seed, run.folder.name): run
-        for trial in trials(study)
-        for run in trial.runs
-    }
-    assert list(runs.index) == list(planned)
-    for place, run in planned.items():
-        assert runs.loc[place, "stated_hash"] == stated_hash(run), place
 
 
 def test_the_table_has_the_accuracies_that_the_benchmark_knows_of_the_cells(study, runs, data_root):
