@@ -2,11 +2,10 @@
 
 import inspect
 import json
+import multiprocessing
 import os
 import socket
 import struct
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+
+from lnas.studies.engine import PRELOADED
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -54,43 +55,46 @@ def data_root():
 
 
 @pytest.fixture
-def run_two_ranks(tmp_path):
+def run_two_ranks(tmp_path, monkeypatch):
     """`run_two_ranks(function, *arguments)` -> what it returned on rank 0 and on rank 1.
 
     The function stands at the top of its file. It runs in two fresh processes in which
     `Trainer(accelerator="cpu", strategy="ddp", devices=2)` finds itself as one of two ranks (gloo).
     """
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    import rank
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
 
     def run(function, *arguments, timeout=300):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         torch.save(arguments, tmp_path / "arguments.pt")
-        file = inspect.getfile(function)
-        processes = []
-        for rank in range(2):
-            place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
-            place |= {"GROUP_RANK": 0, "TORCHELASTIC_RUN_ID": "test", "OMP_NUM_THREADS": 1}
-            place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-            command = [sys.executable, str(Path(__file__).parent / "rank.py"), file]
-            command += [function.__name__, tmp_path / "arguments.pt", tmp_path / f"{rank}.pt"]
-            environment = os.environ | {name: str(value) for name, value in place.items()}
-            with (tmp_path / f"{rank}.log").open("w") as log:
-                processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        places, processes = [tmp_path / "0", tmp_path / "1"], []
+        for number, place in enumerate(places):
+            own = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+            own |= {"GROUP_RANK": 0, "TORCHELASTIC_RUN_ID": "test", "OMP_NUM_THREADS": 1}
+            own |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            environment = os.environ | {name: str(value) for name, value in own.items()}
+            given = inspect.getfile(function), function.__name__, place, environment, os.getcwd()
+            processes.append(context.Process(target=rank.take_part, args=given))
+            processes[-1].start()
         end = time.monotonic() + timeout
         try:
-            while any(process.poll() is None for process in processes):
-                failed = any(process.poll() not in (None, 0) for process in processes)
+            while any(process.exitcode is None for process in processes):
+                failed = any(process.exitcode not in (None, 0) for process in processes)
                 if failed or time.monotonic() > end:
                     break
                 time.sleep(0.1)
-            logs = "\n".join((tmp_path / f"{rank}.log").read_text()[-3000:] for rank in range(2))
-            assert [process.poll() for process in processes] == [0, 0], logs
+            logs = "\n".join(place.with_suffix(".log").read_text()[-3000:] for place in places)
+            assert [process.exitcode for process in processes] == [0, 0], logs
         finally:
             for process in processes:
                 process.kill()
-                process.wait()
-        return [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
+                process.join()
+        return [torch.load(place.with_suffix(".pt"), weights_only=False) for place in places]
 
     return run
 
