@@ -6,9 +6,11 @@ task's worker is killed the process ends with it. A run that is lost with its wo
 started again and goes on from its checkpoint.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, final
 
 from lnas.errors import InputError
@@ -120,7 +122,7 @@ class RayEngine(Engine):
 
     def __init__(self, address: str | None = None, gpus: float = 0) -> None:
         try:
-            import ray
+            ray: Any = import_module("ray")  # whose types are there only where it is installed
         except ImportError as error:
             raise InputError(
                 'The engine ray needs Ray: pip install "lnas[ray]", or leave --engine out.'
@@ -129,7 +131,7 @@ class RayEngine(Engine):
             ray.init(
                 address=address or "auto",
                 log_to_driver=False,
-                logging_level="error",
+                logging_level=logging.ERROR,
                 ignore_reinit_error=True,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -138,7 +140,7 @@ class RayEngine(Engine):
                 f"There is no Ray cluster at {address or 'this machine'} ({reason}); start one "
                 "with `ray start --head`, and give its --address."
             ) from error
-        self._ray: Any = ray
+        self._ray = ray
         self._gpus = gpus
         self._board = ray.remote(num_cpus=0)(Board).remote()
         # The scheduler of the study starts lost runs again, from their checkpoints.
