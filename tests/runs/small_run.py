@@ -158,12 +158,14 @@ class PausingMagnitude(SelectionCriterion):
         return Magnitude().scores(context)
 
 
-def draw_nothing(*things):
-    """Stand in for the pictures, which take most of the time of so small a run."""
+def draw_nothing():
+    """Leave out the pictures, which take most of the time of so small a run, in this process."""
 
+    def nothing(*things):
+        pass
 
-architecture_pictures.draw_gates = architecture_pictures.draw_glance = draw_nothing
-derive_genotype.draw_genotype = draw_nothing
+    architecture_pictures.draw_gates = architecture_pictures.draw_glance = nothing
+    derive_genotype.draw_genotype = nothing
 
 
 def run(kind, folder, point="", ranks=1, loggers=None):
@@ -190,6 +192,7 @@ def run(kind, folder, point="", ranks=1, loggers=None):
 def start(kind, folder, point, ranks):
     """What a process of its own runs: a new session, so that all its processes can be killed."""
     os.setsid()
+    draw_nothing()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start jobs that ignore it
     multiprocessing.set_start_method("fork", force=True)  # for its workers and ranks
     log = os.open(Path(folder).with_suffix(".log"), os.O_CREAT | os.O_APPEND | os.O_WRONLY)

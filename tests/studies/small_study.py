@@ -104,12 +104,14 @@ def study(**changes):
     return Study(**settings | changes)
 
 
-def draw_nothing(*things):
-    """Stand in for the pictures, which take most of the time of so small a run."""
+def draw_nothing():
+    """Leave out the pictures, which take most of the time of so small a run, in this process."""
 
+    def nothing(*things):
+        pass
 
-architecture_pictures.draw_gates = architecture_pictures.draw_glance = draw_nothing
-derive_genotype.draw_genotype = draw_nothing
+    architecture_pictures.draw_gates = architecture_pictures.draw_glance = nothing
+    derive_genotype.draw_genotype = nothing
 
 
 def start(folder, changes):
@@ -118,6 +120,7 @@ def start(folder, changes):
     Its runs are forks of this process, which has imported everything.
     """
     os.setsid()
+    draw_nothing()
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
