@@ -33,6 +33,7 @@ class Anneal(SearchCallback):
         if reach not in ("start", "end", "both"):
             raise InputError(f"reach={reach!r} is unknown; choose 'start', 'end' or 'both'.")
         self.attribute, self.schedule, self.reach = attribute, schedule, reach
+        self._value: float | None = None
 
     @property
     def state_key(self) -> str:
@@ -51,20 +52,27 @@ class Anneal(SearchCallback):
                 "supernet a number to start from."
             )
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Know the value of an epoch that a search resumes within."""
+        self._value = self._value_of(trainer)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the value of this epoch."""
         assert isinstance(pl_module, SearchModule)
+        self._value = self._value_of(trainer)
+        relaxation = pl_module.architecture.relaxation
+        owner = relaxation if self.attribute in relaxation.annealable else pl_module.supernet
+        getattr(owner, self.attribute).fill_(self._value)
+
+    def _value_of(self, trainer: Trainer) -> float:
         epoch, epochs = trainer.current_epoch, trainer.max_epochs or 1
         progress = {
             "start": epoch / epochs,
             "end": (epoch + 1) / epochs,
             "both": epoch / max(epochs - 1, 1),
         }[self.reach]
-        relaxation = pl_module.architecture.relaxation
-        owner = relaxation if self.attribute in relaxation.annealable else pl_module.supernet
-        getattr(owner, self.attribute).fill_(self.schedule(progress))
-        self._value = float(self.schedule(progress))
+        return float(self.schedule(progress))
 
     def signals(self) -> dict[str, float]:
         """Return the value of this epoch, for the logs."""
-        return {self.attribute: self._value} if hasattr(self, "_value") else {}
+        return {} if self._value is None else {self.attribute: self._value}

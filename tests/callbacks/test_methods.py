@@ -62,8 +62,10 @@ def test_a_number_of_the_supernet_is_annealed_and_resumes(tmp_path):
     logged = {row["search/auxiliary_skip"] for row in rows if "search/auxiliary_skip" in row}
     assert logged == {1.0, 0.75, 0.5, 0.25}
     assert len({row["search/gap_loss"] for row in rows if "search/gap_loss" in row}) == 4
-    again, resumed, _ = fit(tmp_path / "a.ckpt")
+    again, resumed, rows = fit(tmp_path / "a.ckpt")
     assert again == seen[9:]
+    logged = {row["search/auxiliary_skip"] for row in rows if "search/auxiliary_skip" in row}
+    assert logged == {0.5, 0.25}
     other = resumed.state_dict()
     assert [n for n, v in module.state_dict().items() if not torch.equal(v, other[n])] == []
 
