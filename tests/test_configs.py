@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from lnas.callbacks import architecture_pictures, derive_genotype, genotype_trail
+from lnas.cli.derivations import derive_command
 from lnas.dashboard import PLAN, Logged, logged_by, planned
 from lnas.errors import Interrupted
 from lnas.loggers import read_rows
@@ -377,6 +378,8 @@ FILLING = (
     "search/dsnas", "search/fair_darts", "search/pr_darts", "search/robust_darts_drop_path",
     "search/snas_mild", "evaluation/digits", "evaluation/ptb",
 )  # fmt: skip
+DERIVED = ("search/darts_proximity", "search/darts_rnn")
+CRITERIA = [f"--criterion={n}" for n in ("magnitude", "argmax", "select", "mask", "random")]
 ELSEWHERE = {"search/true_accuracy", "search/regret"}  # a benchmark needs its table
 
 
@@ -390,6 +393,9 @@ def test_no_panel_of_the_dashboard_stays_empty_whatever_is_searched(tmp_path, mo
         place = f"--run.folder={folder / 'run'}"
         if name.startswith("search"):
             run = search([*small_search(path, folder), place])
+            if name in DERIVED:
+                derive_command([str(run), *CRITERIA, f"--folder={folder / 'derived'}"])
+                logged.points |= logged_by([folder / "derived"]).points
         else:
             run = evaluate(["--config", str(path), *small_evaluation(path), place])
         logged.points |= logged_by([run]).points
