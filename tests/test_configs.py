@@ -151,10 +151,12 @@ def test_a_search_config_resumes_in_mid_epoch_bit_for_bit(path, tmp_path, monkey
     step = SearchModule.training_step
     options = small_search(path, tmp_path)
     whole = search([*options, f"--run.folder={tmp_path / 'whole'}"])
+    # Some end by themselves behind the first epoch.
+    within = min(3, int(read_rows(whole / "metrics.csv")[-1]["search/step"]) - 1)
 
     def interrupted(module, *batch):
         step(module, *batch)
-        if module.steps == 3:
+        if module.steps == within:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
