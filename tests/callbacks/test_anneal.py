@@ -1,4 +1,4 @@
-"""What is annealed inside a real search; see `tests/test_composition.py` for the combinations."""
+"""Numbers of the relaxation and the supernet are annealed inside a real search."""
 
 import importlib.util
 from functools import partial
@@ -8,10 +8,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from lnas.callbacks import (
-    Anneal,
-    DiscretizationGap,
-)
+from lnas.callbacks import Anneal, DiscretizationGap
 from lnas.errors import InputError
 from lnas.relaxations import Concrete, OneHot, Softmax
 from lnas.schedules import Linear
