@@ -8,7 +8,6 @@ may choose other kernels within a capture: the option may change rounding.
 Not measured here: it was tested without a GPU, on recorded operators.
 """
 
-import operator
 from typing import final
 
 from lightning.pytorch import LightningModule, Trainer
@@ -16,7 +15,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lnas.errors import InputError
 from lnas.search import SearchCallback, SearchModule, SecondOrder
 from lnas.supernet.checkpointed import checkpointed
-from lnas.supernet.graphs import CapturedCalls
+from lnas.supernet.graphs import CapturedCalls, usual
 
 
 @final
@@ -51,7 +50,7 @@ class CaptureGraphs(SearchCallback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Have the supernet called as usual again."""
         assert isinstance(pl_module, SearchModule)
-        pl_module.supernet_call = operator.call
+        pl_module.supernet_call = usual
 
 
 def _obstacle(trainer: Trainer, module: SearchModule) -> str | None:

@@ -6,7 +6,6 @@ times. Under data parallelism every gradient is averaged here, explicitly, so th
 some of the weights (frozen, or left out by a mask) need nothing special.
 """
 
-import operator
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
@@ -33,7 +31,7 @@ from lnas.search.streams import ArchitectureStream, to_device
 from lnas.seeds import derive_seed
 from lnas.spaces import SearchSpace
 from lnas.supernet import Architecture, ConvolutionalSupernet, Supernet
-from lnas.supernet.graphs import NetCall
+from lnas.supernet.graphs import NetCall, usual
 from lnas.tasks import (
     Batch,
     Examples,
@@ -107,7 +105,7 @@ class SearchModule(LightningModule):
         with torch.random.fork_rng():
             torch.manual_seed(derive_seed(seed, "initial weights"))
             self.supernet = supernet(space, **examples.network_options())
-        self.supernet_call: NetCall = operator.call
+        self.supernet_call: NetCall = usual
         self.architecture = Architecture(space, relaxation or Softmax(), seed, edge_normalization)
         self.strategy = strategy or FirstOrder()
         self.task = task(examples.classes)
@@ -241,11 +239,9 @@ class SearchModule(LightningModule):
         self.supernet.set_draw(*parts, dropout=role != "held_out")
 
         def network(inputs: Any, state: State) -> Output:
-            net, given = self.supernet, (inputs, sample, state)
-            # Without weights of its own a functional call would only walk through all modules.
-            if weights is None:
-                return self.supernet_call(net, *given)
-            found: Output = functional_call(net, weights, given)
+            if weights is None:  # else a functional call would only walk through all modules
+                return self.supernet_call(self.supernet, inputs, sample, state)
+            found: Output = functional_call(self.supernet, weights, (inputs, sample, state))
             return found
 
         with statistics(self.supernet, statistics_mode):
@@ -272,7 +268,7 @@ class SearchModule(LightningModule):
 
     def step_weights(self) -> None:
         """Step the weights' optimizer; on the way, callbacks see the gradient and it is clipped."""
-        take_step(self._optimizer(0))
+        take_step(self, 0)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Show the weights' gradient and clip it: here it is unscaled under 16-mixed as well."""
@@ -285,7 +281,7 @@ class SearchModule(LightningModule):
 
     def step_architecture(self) -> None:
         """Step the architecture's optimizer and tell the callbacks."""
-        take_step(self._optimizer(1), counted=False)
+        take_step(self, 1)
         self.architecture.hold()
         self.architecture_steps += 1
         for part in asked(self):
@@ -298,8 +294,3 @@ class SearchModule(LightningModule):
             InputError: The data module holds nothing out.
         """
         return (to_device(self, batch) for batch in checks.held_out_loader(self))
-
-    def _optimizer(self, index: int) -> LightningOptimizer:
-        optimizers = self.optimizers()
-        assert isinstance(optimizers, list)
-        return optimizers[index]

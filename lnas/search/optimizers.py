@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.core.optimizer import do_nothing_closure
 from torch.optim import Optimizer
 
 from lnas.errors import refused_values
@@ -55,15 +55,20 @@ def scaled(optimizer: Optimizer, factor: float) -> Iterator[None]:
             group["lr"] = rate
 
 
-def take_step(optimizer: LightningOptimizer, counted: bool = True) -> None:
+def take_step(module: "SearchModule", index: int) -> None:
     """Step an optimizer and let go of the gradients.
 
+    `trainer.global_step` would count the steps of every optimizer; that it counts those of the
+    weights alone makes max_steps and every_n_train_steps mean batches.
+
     Args:
-        optimizer: The optimizer.
-        counted: `trainer.global_step` counts the step. It would count those of every optimizer;
-            that it counts weight steps alone makes max_steps and every_n_train_steps mean batches.
+        module: The search.
+        index: 0, the optimizer of the weights, or 1, that of the architecture.
     """
-    if not counted:
+    optimizers = module.optimizers()
+    assert isinstance(optimizers, list)
+    optimizer = optimizers[index]
+    if index:
         optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

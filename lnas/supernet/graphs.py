@@ -11,7 +11,8 @@ So decisions of a search (closed operations, fixed edges) capture anew, and samp
 operations run are never captured. So are passes without gradients and those of the reference path.
 """
 
-from collections.abc import Callable, Hashable
+import operator
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, final
 
@@ -23,10 +24,12 @@ from lnas.operations import BatchNorm2d
 from lnas.relaxations import GateSample
 from lnas.supernet.base import Supernet
 from lnas.tasks import Output, State
-from lnas.walking import modules_of, parameters_of
+from lnas.walking import parameters_of
 
 NetCall = Callable[[Supernet, Any, GateSample, State], Output]
 """`call(supernet, inputs, sample, state)`: how the supernet of a search is called."""
+
+usual: NetCall = operator.call
 
 WARM = 3
 """How often a pass runs as usual before it is captured."""
@@ -95,14 +98,15 @@ class CapturedCalls:
     def __call__(self, net: Supernet, inputs: Any, sample: GateSample, state: State) -> Output:
         """Return the output of the supernet; see `NetCall`."""
         if state is not None or not torch.is_grad_enabled() or net.path != "fused":
-            return net(inputs, sample, state)  # type: ignore[no-any-return]
-        known = self._known.setdefault(_kind(net, inputs, sample), _Known())
-        now = _state(net, sample)
+            return usual(net, inputs, sample, state)
+        weights = parameters_of(net)
+        known = self._known.setdefault(_kind(net, inputs, sample, weights), _Known())
+        now = _state(net, sample, weights)
         if known.state != now:
             known.state, known.times, known.captured = now, 0, None
         known.times += 1
         if known.times <= WARM:
-            return net(inputs, sample, state)  # type: ignore[no-any-return]
+            return usual(net, inputs, sample, state)
         if known.captured is None:
             known.captured = self._captured(net, inputs, sample)
         # What leaves a graph lies in memory of its own: the next pass writes there.
@@ -155,17 +159,17 @@ def _with_own_gradient(table: Tensor) -> Tensor:
     return table
 
 
-def _kind(net: Supernet, inputs: Tensor, sample: GateSample) -> Hashable:
+def _kind(net: Supernet, inputs: Tensor, sample: GateSample, weights: Sequence[Tensor]) -> Hashable:
     """Return what tells kinds of passes apart that come in turn."""
-    mode = next((one.mode for one in modules_of(net) if isinstance(one, BatchNorm2d)), None)
+    mode = next((one.mode for one in net.modules() if isinstance(one, BatchNorm2d)), None)
     given = [(one.shape, one.dtype, one.requires_grad) for one in (inputs, *tables_of(sample))]
-    wanted = next((one.requires_grad for one in parameters_of(net)), False)
+    wanted = any(one.requires_grad for one in weights)
     return mode, tuple(given), tuple(sample.gates), tuple(sample.edges or ()), wanted
 
 
-def _state(net: Supernet, sample: GateSample) -> Hashable:
+def _state(net: Supernet, sample: GateSample, weights: Sequence[Tensor]) -> Hashable:
     """Return what a captured pass holds for good."""
     active = sample.active or {}
     masks = tuple((name, tuple(mask.flatten().tolist())) for name, mask in active.items())
-    weights = tuple((id(one), one.requires_grad) for one in parameters_of(net))
-    return masks, sample.derived, net.training, weights
+    wanted = tuple((id(one), one.requires_grad) for one in weights)
+    return masks, sample.derived, net.training, wanted

@@ -1,7 +1,7 @@
 """Captured passes: what is captured and when, and that a search goes the same way, bit for bit."""
 
 import copy
-import operator
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -19,9 +19,10 @@ from lnas.errors import InputError
 from lnas.relaxations import Concrete, HardConcrete, OneHot, Softmax
 from lnas.search import FirstOrder, Joint, SearchModule, SecondOrder
 from lnas.spaces import DartsSpace, NasBench201Space, RecurrentSpace
+from lnas.speed.launches import Launches
 from lnas.supernet import ConvolutionalSupernet, NasBench201Supernet, RecurrentSupernet
 from lnas.supernet.batched import edge_batching
-from lnas.supernet.graphs import WARM, CapturedCalls
+from lnas.supernet.graphs import WARM, CapturedCalls, usual
 from lnas.tasks import ImageExamples
 
 BATCHES = 7
@@ -149,7 +150,7 @@ def searched(trainer, calls, *parts, layers=3, space=None, **options):
 def assert_same_way(trainer, *parts, strategy=FirstOrder, relaxation=Softmax, **options):
     """Search both ways; return how often passes were captured."""
     captures, found = Captures(), []
-    for calls in (operator.call, CapturedCalls(captures)):
+    for calls in (usual, CapturedCalls(captures)):
         made = {"strategy": strategy(), "relaxation": relaxation()}
         found.append(searched(trainer, calls, *parts, **made, **options).state_dict())
     assert found[0].keys() == found[1].keys()
@@ -189,18 +190,6 @@ def test_a_decision_captures_anew(small_trainer):
     assert BATCHES > 2 + WARM
 
 
-class Launches(Tape):
-    """Counts the operators of the last batch; what is replayed counts as one."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.count = True, 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += self.open and not func.is_view
-        return func(*args, **(kwargs or {}))
-
-
 class CountLast(Callback):
     """Counts what the last batch launches."""
 
@@ -222,10 +211,9 @@ def launches(trainer, calls, layers, monkeypatch):
     counter = CountLast()
 
     def replay(tape, before=Tape.replay):
-        counter.launches.open = False
+        known = counter.launches.calls.copy()
         before(tape)
-        counter.launches.open = True
-        counter.launches.count += 1
+        counter.launches.calls = known + Counter(["replay"])
 
     with monkeypatch.context() as patched:
         patched.setattr(Tape, "replay", replay)
@@ -238,8 +226,7 @@ def test_what_a_captured_step_launches_depends_on_no_network(small_trainer, monk
         launches(small_trainer, CapturedCalls(graphed), layers, monkeypatch) for layers in (3, 4)
     )
     assert small == large < 350  # gates, loss, clipping and optimizers of both levels
-    usual = launches(small_trainer, operator.call, 4, monkeypatch)
-    assert usual > 4 * large
+    assert launches(small_trainer, usual, 4, monkeypatch) > 4 * large
 
 
 def test_what_waits_for_the_device_within_a_pass_cannot_be_captured(small_module):
@@ -289,7 +276,7 @@ def test_a_fit_captures_and_the_next_does_not(small_module):
     assert copy.deepcopy(module).supernet_call is not part.calls
     part.on_train_start(trainer, module)
     part.teardown(trainer, module, "fit")
-    assert module.supernet_call is operator.call
+    assert module.supernet_call is usual
 
 
 def test_what_cannot_be_captured_is_refused_before_the_search(small_trainer, small_module):
