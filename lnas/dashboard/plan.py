@@ -46,7 +46,9 @@ def _measured(title: str, name: str) -> Panel:
 
 def _side_by_side(name: str) -> tuple[str, ...]:
     """Return the keys of what `lnas derive` measures; other criteria are in its picture."""
-    rows = ("supernet", "magnitude", "argmax", "select", "mask", "random")
+    rows = ["supernet", "magnitude", "argmax", "select", "mask", "random"]
+    if name == "perplexity":
+        rows.remove("argmax")  # nodes of recurrent cells have one input
     return tuple(f"derive/{row}_{name}" for row in rows)
 
 

@@ -2,11 +2,13 @@
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
+
+from torch import Tensor
 
 from lnas.derivation import (
     Magnitude,
@@ -59,6 +61,24 @@ class NamedCriterion:
         changed = copy.copy(space)
         changed.rule = self.rule
         return changed
+
+    def check(self, space: SearchSpace, scores: Mapping[str, Tensor]) -> None:
+        """Refuse a rule that makes no cells of this space.
+
+        Args:
+            space: The space.
+            scores: Any, (edges, ops) per cell type.
+
+        Raises:
+            InputError: The rule takes too many inputs, or too few.
+        """
+        try:
+            self.space(space).derive(scores)
+        except InputError as error:
+            raise InputError(
+                f"--criterion {self.name} makes no cell of the space {space.name}: {error} Leave "
+                "it out, or give it another rule=."
+            ) from error
 
     def context(self, context: SelectionContext) -> SelectionContext:
         """Return the context of a search in that space; nothing of the search changes."""

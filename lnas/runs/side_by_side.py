@@ -99,6 +99,7 @@ class SideBySide(Callback):
             )
         for one in self.criteria:
             check_criterion(one.criterion, pl_module)
+            one.check(pl_module.space, magnitudes(pl_module.architecture))
 
     @torch.no_grad()
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

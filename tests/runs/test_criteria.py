@@ -7,7 +7,7 @@ from lnas.derivation import Magnitude, OperationStrength, RandomChoice, Selectio
 from lnas.errors import InputError
 from lnas.relaxations import Softmax
 from lnas.runs.criteria import parse_criterion
-from lnas.spaces import DartsSpace, EveryEdge
+from lnas.spaces import DartsSpace, EveryEdge, RecurrentSpace
 from lnas.supernet import Architecture
 
 
@@ -23,6 +23,21 @@ def test_names_and_options_become_criteria():
     plain = parse_criterion("magnitude")
     assert isinstance(plain.criterion, Magnitude)
     assert plain.rule is None
+
+
+def test_a_rule_that_makes_no_cell_of_the_space_is_refused():
+    recurrent, images = RecurrentSpace(nodes=2), DartsSpace()
+    scores = {
+        space: {name: torch.zeros(len(space.edges), len(space.operations)) for name in kinds}
+        for space, kinds in ((recurrent, ("recurrent",)), (images, ("normal", "reduce")))
+    }
+    for text in ("argmax", "select:inputs=2"):
+        parse_criterion(text).check(images, scores[images])
+        with pytest.raises(
+            InputError, match=rf"--criterion {text} makes no cell of the space recurrent"
+        ):
+            parse_criterion(text).check(recurrent, scores[recurrent])
+    parse_criterion("mask").check(recurrent, scores[recurrent])
 
 
 def test_a_rule_holds_for_one_criterion_and_leaves_the_search_alone():
