@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from lnas import kernels
 from lnas.search import SearchModule, SearchStep, SearchStrategy, SecondOrder
 from lnas.search.strategies import architecture_step, weight_step
+from lnas.search.streams import ArchitectureStream
 from lnas.speed.launches import Launches
 from lnas.supernet.base import Path
 from lnas.supernet.batched import edge_batching
@@ -103,6 +104,10 @@ class Clock(SearchStrategy):
         # Steps of rate 0 cost the same, and many on one batch lead nowhere.
         for group in (group for one in module.trainer.optimizers for group in one.param_groups):
             group["lr"] = 0.0
+        with _one_architecture_batch(module):
+            self._turns(module, batch, step)
+
+    def _turns(self, module: SearchModule, batch: Batch, step: SearchStep) -> None:
         warm = bool(self.work)
         both: dict[str, float] = {}
         # Batched edges are slow on a CPU, which can count all the same what a GPU would launch.
@@ -145,6 +150,26 @@ class Clock(SearchStrategy):
             _as_published(kind, module, batch, step)
         _wait(module)
         return time.perf_counter() - start
+
+
+class _OneBatch(ArchitectureStream):
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def next(self) -> Batch:
+        return self._batch
+
+
+@contextmanager
+def _one_architecture_batch(module: SearchModule) -> Iterator[None]:
+    """Have all architecture steps take the same batch: to read it is no part of a step."""
+    stream = module.stream
+    if stream is not None:
+        module.stream = _OneBatch(stream.next())
+    try:
+        yield
+    finally:
+        module.stream = stream
 
 
 def _as_published(kind: str, module: SearchModule, batch: Batch, step: SearchStep) -> None:

@@ -80,6 +80,13 @@ def test_a_table_of_large_numbers_fits_into_a_terminal(markdown, width):
     assert sum("1,276" in line and "111,286" in line for line in lines) == 15
 
 
+def test_launches_do_not_depend_on_the_number_of_images(clock, tmp_path):
+    more = measured(TINY, 1, 6, tmp_path / "run")
+    for kind, works in clock.work.items():
+        for way, work in works.items():
+            assert more.work[kind][way].launches == work.launches, (kind, way)
+
+
 def test_ratios_are_of_medians_with_the_spread_of_rounds():
     timing = Timing({"oracle": [4.0, 6.0, 5.0], "fused": [2.0, 2.0, 1.0]})
     assert timing.median("fused") == 2.0
