@@ -1,4 +1,4 @@
-"""Compiled kernels for CPUs: what the operations of a searched edge share, done in one go.
+"""Compiled kernels for CPUs: what the operations of searched edges share, done in one go.
 
 They are compiled once, on first use, with the machine's own C++ compiler, and kept in the user's
 cache. Without a compiler, or with the environment variable `LNAS_KERNELS=0`, the same numbers, up
@@ -9,16 +9,20 @@ from lnas.kernels.blocks import Block
 from lnas.kernels.build import available, disabled
 from lnas.kernels.convolutions import calls, mixed_convolutions, supports
 from lnas.kernels.dense import Dense, Edge, Gated, dense_edges
+from lnas.kernels.recurrent import CURVES, LeavingEdges, supports_cell
 
 __all__ = [
+    "CURVES",
     "Block",
     "Dense",
     "Edge",
     "Gated",
+    "LeavingEdges",
     "available",
     "calls",
     "dense_edges",
     "disabled",
     "mixed_convolutions",
     "supports",
+    "supports_cell",
 ]

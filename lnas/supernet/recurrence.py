@@ -1,9 +1,9 @@
 """The fast path of recurrent cells: the numbers of the plain formulas with far less traffic.
 
 What one state has in common for all nodes that read it is in `recurrent_source.py`. Backward runs
-through time by hand: it remembers three numbers of each edge and unit (four for the gradients of
-the gates), and leaves the gradients of the matrices to one long product a state at the end. It has
-no second derivatives, and a pass can be propagated back only once.
+through time by hand: it remembers two to four numbers of each edge and unit, and leaves the
+gradients of the matrices to one long product a state at the end. It has no second derivatives, and
+a pass can be propagated back only once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from lnas.errors import NO_SECOND_DERIVATIVE
 from lnas.operations import BatchNorm2d
+from lnas.supernet.recurrent_edges import source_for
 from lnas.supernet.recurrent_plan import Plan
-from lnas.supernet.recurrent_source import Source
 
 
 def recurrence(
@@ -96,8 +96,9 @@ class _Pass:
         self.kept = steps if self.keeps else 1
         self.recurrent, self.hidden, self.gates = recurrent, hidden, gates
         matrices = dict(zip(self.entered, weights, strict=True))
+        kind = source_for(hidden)
         self.sources = {
-            state: Source(groups, self.curves, matrices, gates, self.keeps, self.learns_gates)
+            state: kind(groups, self.curves, matrices, gates, self.keeps, self.learns_gates)
             for state, groups in enumerate(self.plan)
             if groups
         }
@@ -119,15 +120,12 @@ class _Pass:
         torch.addmm(self.projected[step], read, self.recurrent, out=pair)
         gate, candidate = pair[:, :units].sigmoid_(), pair[:, units:].tanh_()
         states = [self.norm.forward(torch.lerp(hidden, candidate, gate))]
-        sums: list[Tensor | None] = [None] * (self.nodes + 1)
+        sums = hidden.new_zeros(self.nodes + 1, *hidden.shape)
         for node in range(1, self.nodes + 1):
             source = self.sources.get(node - 1)
             if source is not None:
-                for target, term in source.read(step, states[-1], self._masked):
-                    before = sums[target]
-                    sums[target] = term if before is None else before.add_(term)
-            total = sums[node]
-            states.append(self.norm.forward(torch.zeros_like(hidden) if total is None else total))
+                source.read(step, states[-1], self._masked, sums)
+            states.append(self.norm.forward(sums[node]))
         if self.keeps:
             self.states.append(states)
         output = self.output[step].copy_(states[self.means[0]])
@@ -160,16 +158,15 @@ class _Pass:
 
     def _step_back(self, step: int, grad: Tensor, of_entrance: Tensor) -> Tensor:
         """Return the gradient of the hidden state before a step from that of the one behind."""
-        streams, units = grad.shape
-        states = self.states[step]
+        units, states = grad.shape[1], self.states[step]
         share, none = grad / len(self.means), torch.zeros_like(grad)
         of_states = [
             (share if node in self.means else none).clone() for node in range(self.nodes + 1)
         ]
-        of_sums = grad.new_empty(streams, self.nodes + 1, units)
+        of_sums = grad.new_empty(self.nodes + 1, *grad.shape)
         for node in range(self.nodes, 0, -1):
             index = self._norm_index(step, node)
-            of_sums[:, node] = self.norm.backward(of_states[node], states[node], index)
+            of_sums[node] = self.norm.backward(of_states[node], states[node], index)
             source = self.sources.get(node - 1)
             if source is not None:
                 state, of_state = states[node - 1], of_states[node - 1]

@@ -5,24 +5,24 @@ the gate c and the candidate h that come out for an edge, with the gates g_k and
 
     sum_k g_k (s + c (f_k(h) - s)) = g s + c (sum_k g_k f_k(h) - g s),
 
-so that an edge costs one gate, whatever the number of its activations. The bracket and its slope in
-h are kept for backward, which would otherwise have to find all activations anew.
+so that an edge costs one gate, whatever the number of its activations. The products are here; what
+is between them is in `recurrent_edges.py`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from lnas.operations.activations import Curves
 from lnas.supernet.recurrent_plan import Group
 
 Masked = Callable[[Tensor, Tensor], Tensor]
 """`masked(state, out)` writes the state without its dropped units into `out` and returns it."""
 
 
-class Source:
+class Source(ABC):
     """A state, and what the edges that leave it have in common.
 
     Args:
@@ -46,74 +46,34 @@ class Source:
         self.groups, self.keeps, self.learns_gates = groups, keeps, learns_gates
         self.curves = [[curves[column] for column in group.columns] for group in groups]
         self.targets = [target for group in groups for target in group.targets]
-        first, last = self.targets[0], self.targets[-1] + 1
-        # A slice is a view, where a list of indices would be a copy at each step.
-        in_a_row = self.targets == list(range(first, last))
-        self.where: slice | list[int] = slice(first, last) if in_a_row else self.targets
-        self.units = len(matrices[first])
+        self.units = len(matrices[self.targets[0]])
         halves = [matrices[target].view(self.units, 2, self.units) for target in self.targets]
         self.weight = torch.stack(halves, 2).view(self.units, -1)
-        # By group: the gates of each activation, (edges, 1), as factors of (streams, edges, units).
+        # By group: the gates of each activation, (edges, ops).
         self.gates = [gates[list(group.rows)][:, list(group.columns)] for group in groups]
-        self.total = torch.cat([values.sum(1, keepdim=True) for values in self.gates])
         ends = torch.tensor([0, *(len(group.targets) for group in groups)]).cumsum(0).tolist()
         self.parts = [slice(a, b) for a, b in pairwise(ends)]
-        self.products: list[list[Tensor]] = []
-        self.around: Tensor | None = None
 
     def remember(self, steps: int, streams: int) -> None:
         """Make room for what backward needs of `steps` steps."""
-        edges = len(self.targets)
         self.steps = steps
-        # Gates and points of the candidates; in backward, their gradients.
-        self.pairs = self.weight.new_empty(steps, streams, 2, edges, self.units)
-        self.brackets = self.weight.new_empty(steps, streams, edges, self.units)
-        # Who does not ask for the gradients of the gates needs no points any more.
-        points = self.pairs[:, :, 1]
-        self.slopes = torch.empty_like(self.brackets) if self.learns_gates else points
+        # Products of gates and candidates; in backward, their gradients.
+        self.pairs = self.weight.new_empty(steps, streams, 2, len(self.targets), self.units)
         self.inputs = self.weight.new_empty(steps, streams, self.units)
-        if self.learns_gates:
-            sizes = [part.stop - part.start for part in self.parts]
-            self.products = [
-                [self.weight.new_zeros(streams, size, self.units) for _ in curves]
-                for size, curves in zip(sizes, self.curves, strict=True)
-            ]
-            self.around = self.weight.new_zeros(streams, edges, self.units)
 
-    def read(self, step: int, state: Tensor, masked: Masked) -> Iterator[tuple[int, Tensor]]:
-        """Yield what each edge adds to its node, (streams, units)."""
-        pair, bracket = self.pairs[step % self.steps], self.brackets[step % self.steps]
-        read = masked(state, self.inputs[step % self.steps])
+    def read(self, step: int, state: Tensor, masked: Masked, sums: Tensor) -> None:
+        """Add what the edges bring to their nodes, (nodes, streams, units)."""
+        place = step % self.steps
+        read, pair = masked(state, self.inputs[place]), self.pairs[place]
         torch.mm(read, self.weight, out=pair.view(len(pair), -1))
-        gate, state = pair[:, 0].sigmoid_(), state[:, None]
-        torch.mul(state, -self.total, out=bracket)
-        for group, part in enumerate(self.parts):
-            curves = Curves(pair[:, 1, part])
-            for curve, weight in self._weighed(group):
-                bracket[:, part].addcmul_(curves.value(curve), weight)
-            if self.keeps:
-                self._write_slopes(group, curves, self.slopes[step % self.steps, :, part])
-        added = (gate * bracket).addcmul_(state, self.total)
-        yield from zip(self.targets, added.unbind(1), strict=True)
+        self._add_edges(place, state, sums)
 
     def learn(
         self, step: int, state: Tensor, of_sums: Tensor, of_state: Tensor, mask: Tensor | None
     ) -> None:
-        """Add to the gradient of the state; keep those of gates and points in their place."""
-        pair, of_edges = self.pairs[step], of_sums[:, self.where]
-        gate, points = pair[:, 0], pair[:, 1]
-        through = of_edges * gate
-        around = of_edges - through
-        if self.around is not None:
-            self.around.addcmul_(around, state[:, None])
-            for group, part in enumerate(self.parts):
-                curves = Curves(points[:, part])
-                for sum_, curve in zip(self.products[group], self.curves[group], strict=True):
-                    sum_.addcmul_(through[:, part], curves.value(curve))
-        torch.mul(through, self.slopes[step], out=points)
-        through.addcmul_(through, gate, value=-1)
-        torch.mul(through, self.brackets[step], out=gate)
-        of_state.add_(around.mul_(self.total).sum(1))
+        """Add to the gradient of the state; keep those of the products in their place."""
+        self._learn_edges(step, state, of_sums, of_state)
+        pair = self.pairs[step]
         of_read = pair.view(len(pair), -1) @ self.weight.t()
         of_state.add_(of_read) if mask is None else of_state.addcmul_(of_read, mask)
 
@@ -126,18 +86,18 @@ class Source:
 
     def add_gate_gradients(self, of_gates: Tensor) -> None:
         """Add the gradients of the gates on these edges to a table (edges, ops)."""
-        assert self.around is not None
-        around = self.around.sum((0, 2))
-        for group, part, products in zip(self.groups, self.parts, self.products, strict=True):
-            for column, product in zip(group.columns, products, strict=True):
-                of_gates[list(group.rows), column] += product.sum((0, 2)) + around[part]
+        for index, (group, names) in enumerate(zip(self.groups, self.curves, strict=True)):
+            for column, name in zip(group.columns, names, strict=True):
+                of_gates[list(group.rows), column] += self._gate_gradient(index, name)
 
-    def _write_slopes(self, group: int, curves: Curves, out: Tensor) -> None:
-        """Write the slope of the weighed sum of a group's activations over their points."""
-        written = [(curves.slope(curve), weight) for curve, weight in self._weighed(group)]
-        for index, (slope, weight) in enumerate(written):
-            torch.mul(slope, weight, out=out) if index == 0 else out.addcmul_(slope, weight)
+    @abstractmethod
+    def _add_edges(self, place: int, state: Tensor, sums: Tensor) -> None:
+        """Add what the edges make of the products at `place` to their nodes' sums."""
 
-    def _weighed(self, group: int) -> Iterator[tuple[str, Tensor]]:
-        """Yield the activations of a group and their gates, (edges, 1)."""
-        yield from zip(self.curves[group], self.gates[group].t()[..., None], strict=True)
+    @abstractmethod
+    def _learn_edges(self, step: int, state: Tensor, of_sums: Tensor, of_state: Tensor) -> None:
+        """Replace the products by their gradients; add to that of the state."""
+
+    @abstractmethod
+    def _gate_gradient(self, group: int, curve: str) -> Tensor:
+        """Return the gradient of the gates of an activation in a group, (edges,)."""

@@ -1,8 +1,11 @@
 """The derived language model: the released numbers, two ways to them, and what is dropped."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
+from lnas import kernels
 from lnas.costs import Cost, network_cost
 from lnas.errors import InputError
 from lnas.genotype import Genotype
@@ -88,17 +91,19 @@ def test_both_ways_lead_to_the_same_numbers(seed):
             weight.mul_(15)
     tokens, state = torch.randint(11, (6, 3)), torch.randn(1, 3, 5)
     found = []
-    for path in PATHS:
-        net.path = path
-        output = net(tokens, state)
+    for way in [*PATHS, "without kernels"]:
+        net.path = way if way in PATHS else "fused"
+        with nullcontext() if way in PATHS else kernels.disabled():
+            output = net(tokens, state)
         loss = output.cross_entropy(tokens.flip(0)) + output.activations[0].square().mean()
         gradients = torch.autograd.grad(loss, [*net.parameters()], allow_unused=True)
         found.append([loss, output.logits, output.state, *gradients])
     names = ["loss", "logits", "state", *dict(net.named_parameters())]
-    for name, fused, reference in zip(names, *found, strict=True):
-        assert (fused is None) == (reference is None), name
-        if fused is not None:
-            torch.testing.assert_close(fused, reference, rtol=1e-10, atol=1e-10, msg=name)
+    for name, reference, *others in zip(names, found[1], found[0], found[2], strict=True):
+        for fused in others:
+            assert (fused is None) == (reference is None), name
+            if fused is not None:
+                torch.testing.assert_close(fused, reference, rtol=1e-10, atol=1e-10, msg=name)
 
 
 def test_a_supernet_without_normalisation_is_the_derived_network():

@@ -1,9 +1,12 @@
 """The recurrent supernet: the released numbers, two ways to them, and what is dropped."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch.nn import functional
 
+from lnas import kernels
 from lnas.errors import InputError
 from lnas.operations import statistics
 from lnas.operations.activations import register_activation
@@ -13,6 +16,7 @@ from lnas.supernet import Dropouts, RecurrentSupernet
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 PATHS = ["fused", "reference"]
+WAYS = [*PATHS, "without kernels"]
 NONE = Dropouts(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -37,12 +41,13 @@ def uniform(space, seed=2):
     return torch.randn(shape, generator=draw, dtype=torch.float64)
 
 
-def everything(net, path, sample, tokens, wanted, state=None, mode="update"):
+def everything(net, way, sample, tokens, wanted, state=None, mode="update"):
     """Return what a pass computes: scores, state, activations, running averages and gradients."""
-    net.path = path
+    net.path = way if way in PATHS else "fused"
     for name, buffer in net.named_buffers():
         buffer.fill_(1.0 if name.endswith("var") else 0.0)
-    with statistics(net, mode):
+    compiled = nullcontext() if way in PATHS else kernels.disabled()
+    with compiled, statistics(net, mode):
         output = net(tokens, sample, state)
     loss = output.cross_entropy(tokens.flip(0)) + output.activations[0].square().mean()
     gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
@@ -53,11 +58,12 @@ def everything(net, path, sample, tokens, wanted, state=None, mode="update"):
 
 def compare(net, sample, wanted, state=None, tokens=None, mode="update"):
     tokens = text() if tokens is None else tokens
-    found = [everything(net, path, sample(), tokens, wanted, state, mode) for path in PATHS]
-    for name, value in found[0].items():
-        assert (value is None) == (found[1][name] is None), name
-        if value is not None:
-            torch.testing.assert_close(value, found[1][name], rtol=1e-10, atol=1e-10, msg=name)
+    found = [everything(net, way, sample(), tokens, wanted, state, mode) for way in WAYS]
+    for other in found[1:]:
+        for name, value in found[0].items():
+            assert (value is None) == (other[name] is None), name
+            if value is not None:
+                torch.testing.assert_close(value, other[name], rtol=1e-10, atol=1e-10, msg=name)
     return found[0]
 
 
@@ -171,9 +177,9 @@ def test_none_is_no_work_and_no_gradient():
     net = tiny()
     gates = torch.zeros(36, 5)
     gates[:, 0] = 1
-    for path in PATHS:
+    for way in WAYS:
         active = {"recurrent": gates != 0}
-        found = everything(net, path, GateSample({"recurrent": gates}, active), text(), [
+        found = everything(net, way, GateSample({"recurrent": gates}, active), text(), [
             net.cell.input.weight, net.cell.nodes["4"].weight, net.decoder.bias,
         ])  # fmt: skip
         assert found["gradient 1"] is None
