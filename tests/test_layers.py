@@ -33,6 +33,7 @@ WITHIN = {
     ("files", "errors"), ("collectives", "errors"), ("schedules", "errors"), ("genotype", "errors"),
     ("genotype", "files"), ("fitting", "errors"),
     ("relaxations", "spaces"), ("search", "derivation"), ("spaces", "operations"),
+    ("operations", "kernels"),
     ("networks", "supernet"), ("costs", "networks"), ("costs", "supernet"), ("data", "tasks"),
 }  # fmt: skip
 WITHOUT_LIGHTNING = {

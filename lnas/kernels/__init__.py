@@ -10,6 +10,7 @@ from lnas.kernels.build import available, disabled
 from lnas.kernels.convolutions import calls, mixed_convolutions, supports
 from lnas.kernels.dense import Dense, Edge, Gated, dense_edges
 from lnas.kernels.recurrent import CURVES, LeavingEdges, supports_cell
+from lnas.kernels.words import kept_word_losses
 
 __all__ = [
     "CURVES",
@@ -22,6 +23,7 @@ __all__ = [
     "calls",
     "dense_edges",
     "disabled",
+    "kept_word_losses",
     "mixed_convolutions",
     "supports",
     "supports_cell",

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from lnas.errors import NO_SECOND_DERIVATIVE
+from lnas.kernels import kept_word_losses, supports_cell
 
 SCORES = 4_000_000  # at a time; 16 megabytes in single precision
-# On CPUs, up to this share of kept units and from so many steps on, many small products win over
-# few large ones: each stream takes its rows of the matrix once for all steps.
-SHARE, STEPS = 0.5, 24
+# Up to this share of kept units and from so many steps on, products over the kept units of one
+# stream after another win over few large ones.
+SHARE, STEPS = 0.5, 4
 
 Found = tuple[Tensor, list[Tensor | None]]
 """The sum of the losses, and its gradients: of features, weight and bias."""
@@ -46,8 +47,8 @@ class _WordLoss(torch.autograd.Function):
     def forward(
         ctx: Any, needs: list[bool], targets: Tensor, mask: Tensor | None, *inputs: Tensor
     ) -> Tensor:
-        if mask is not None and _is_worth_while(mask, len(targets)):
-            loss, ctx.grads = _of_kept(needs, targets, mask, *inputs)
+        if mask is not None and _leaves_few_units(mask, inputs[0]):
+            loss, ctx.grads = kept_word_losses(needs, targets, mask, *inputs)
         else:
             loss, ctx.grads = _of_all(needs, targets, *inputs)
         ctx.tokens = tokens = targets.numel()
@@ -61,8 +62,9 @@ class _WordLoss(torch.autograd.Function):
         return (None, None, None, *(None if grad is None else grad * scale for grad in ctx.grads))
 
 
-def _is_worth_while(mask: Tensor, steps: int) -> bool:
-    if mask.device.type != "cpu" or steps < STEPS:
+def _leaves_few_units(mask: Tensor, features: Tensor) -> bool:
+    """Whether the compiled loss, which takes the kept units alone, is there and faster."""
+    if len(features) < STEPS or not supports_cell(features):
         return False
     return int(mask.count_nonzero()) <= SHARE * mask.numel()
 
@@ -88,37 +90,6 @@ def _of_all(
         if of_bias is not None:
             of_bias += scores.sum(0)
     return loss, grads
-
-
-def _of_kept(
-    needs: list[bool],
-    targets: Tensor,
-    mask: Tensor,
-    features: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-) -> Found:
-    """Take one stream at a time, and of the matrix the rows of its kept units."""
-    # The bias is the row of one more unit, which is always 1.
-    matrix = torch.cat([weight, bias[:, None]], 1).t().contiguous()
-    of_features = torch.zeros_like(features) if needs[0] else None
-    of_matrix = torch.zeros_like(matrix) if needs[1] or needs[2] else None
-    one, last = features.new_ones(len(features), 1), torch.tensor([weight.shape[1]])
-    loss = features.new_zeros(())
-    for stream, factors in enumerate(mask):
-        units = factors.nonzero().flatten()
-        rows = torch.cat([units, last])
-        x, part = torch.cat([features[:, stream, units], one], 1), matrix[rows]
-        scores = x @ part
-        loss += _turn_to_gradients(scores, targets[:, stream, None], any(needs))
-        if of_features is not None:
-            of_features[:, stream, units] = scores @ part[:-1].t()
-        if of_matrix is not None:
-            of_matrix.index_add_(0, rows, x.t() @ scores)
-    if of_matrix is None:
-        return loss, [of_features, None, None]
-    of_weight, of_bias = of_matrix[:-1].t(), of_matrix[-1]
-    return loss, [of_features, of_weight if needs[1] else None, of_bias if needs[2] else None]
 
 
 def _turn_to_gradients(scores: Tensor, right: Tensor, wanted: bool) -> Tensor:
