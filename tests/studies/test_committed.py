@@ -29,6 +29,7 @@ TABLES = {
     **CLAIMS,
     "language": ROOT / "notebooks" / "language" / "runs.csv",
     "nasbench201": ROOT / "docs" / "nasbench201" / "runs.csv",
+    "nasbench201_scale": ROOT / "docs" / "nasbench201_scale" / "runs.csv",
     "selection": ROOT / "notebooks" / "selection" / "runs.csv",
     "wiring": ROOT / "notebooks" / "wiring" / "runs.csv",
 }

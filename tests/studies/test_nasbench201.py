@@ -1,11 +1,13 @@
-"""The README's table of methods in NAS-Bench-201 is what the study finds today.
+"""The README's tables of methods in NAS-Bench-201 are what the studies find today.
 
-It is made by
+They are made by
 
-    lnas study --config nasbench201
-    cp runs/nasbench201/{runs.csv,table.md,table.png} docs/nasbench201/
+    for study in nasbench201 nasbench201_scale; do
+      lnas study --config $study
+      cp runs/$study/{runs.csv,table.md,table.png} docs/$study/
+    done
 
-and the table of that `table.md` stands in the README.
+and the tables of their `table.md` stand in the README.
 """
 
 from pathlib import Path
@@ -24,20 +26,21 @@ from lnas.studies.table import columns, read_table
 from lnas.studies.truth import random_choice
 
 ROOT = Path(__file__).parents[2]
-TABLES = ROOT / "docs" / "nasbench201"
+STUDIES = ("nasbench201", "nasbench201_scale")
 
 
-@pytest.fixture
-def study(tmp_path):
-    return read_study(["--config", "nasbench201", f"--folder={tmp_path}"])
+def read(name, folder):
+    """Return a study, and its committed table of runs."""
+    table = pd.read_csv(ROOT / "docs" / name / "runs.csv")
+    study = read_study(["--config", name, f"--folder={folder}"])
+    return study, table.set_index(["method", "seed", "run"])
 
 
-@pytest.fixture(scope="module")
-def runs():
-    return pd.read_csv(TABLES / "runs.csv").set_index(["method", "seed", "run"])
-
-
-def test_the_table_has_the_accuracies_that_the_benchmark_knows_of_the_cells(study, runs, data_root):
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_table_has_the_accuracies_that_the_benchmark_knows_of_the_cells(
+    name, tmp_path, data_root
+):
+    study, runs = read(name, tmp_path)
     benchmark, results = NasBench201Benchmark(), []
     for trial in trials(study):
         place = trial.method, trial.seed, trial.searches[-1].folder.name
@@ -47,23 +50,44 @@ def test_the_table_has_the_accuracies_that_the_benchmark_knows_of_the_cells(stud
         results.append(Result(*place[:2], 1, found.test_accuracy, *costs, genotype.hash, ""))
     rows = summarise(results, study.reference, random_choice(study, benchmark))
     wanted = columns(rows, study.reference)
-    table = read_table(TABLES)
+    table = read_table(ROOT / "docs" / name)
     names = list(table.header)
     assert set(wanted) | {"seconds"} == {*names, "seconds"}
-    for name, cells in wanted.items():
-        if name != "seconds":
-            assert [row[names.index(name)] for row in table.rows] == cells, name
+    for column, cells in wanted.items():
+        if column != "seconds":
+            assert [row[names.index(column)] for row in table.rows] == cells, column
 
 
-def test_the_readme_shows_that_table():
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_readme_shows_that_table(name):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = (TABLES / "table.md").read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / "docs" / name / "table.md").read_text(encoding="utf-8").splitlines()
     table = "\n".join(line for line in lines if line.startswith("|"))
     assert f"\n{table}\n" in readme
 
 
+@pytest.mark.parametrize(
+    ("setting", "sign", "said"),
+    [
+        ("more images", -1, "below it by 3.0 ± 1.2 points"),
+        ("warm-up", 1, "ahead by 12.9 ± 5.4 points"),
+        ("own rate", 1, "do not differ (0.4 ± 12.9)"),
+    ],
+)
+def test_the_readme_says_what_parts_prime_from_darts(setting, sign, said, data_root):
+    rows = pd.read_csv(ROOT / "docs" / "nasbench201_scale" / "runs.csv")
+    benchmark = NasBench201Benchmark()
+    truths = [100 * benchmark.query(Genotype.from_json(one)).test_accuracy for one in rows.genotype]
+    pairs = rows.assign(truth=truths).pivot(index="seed", columns="method", values="truth")
+    lead = sign * (pairs[f"DARTS-PRIME, {setting}"] - pairs[f"DARTS, {setting}"])
+    assert f"{lead.mean():.1f} ± {lead.std() / len(lead) ** 0.5:.1f}" in said
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert said in readme
+
+
 @pytest.mark.slow
-def test_a_search_of_the_table_ends_with_the_same_cell_again(study, runs, data_root):
+def test_a_search_of_the_table_ends_with_the_same_cell_again(tmp_path, data_root):
+    study, runs = read("nasbench201", tmp_path)
     # One that collapses, whatever the rounding of the machine.
     trial = next(one for one in trials(study) if one.method == "DARTS-PRIME")
     (run,) = trial.searches
