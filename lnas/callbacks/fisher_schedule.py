@@ -4,7 +4,8 @@ Section 3.2, equations 6 and 7, and algorithm 1 of Maile et al., "DARTS-PRIME: R
 Scheduling Improve Constrained Optimization in Differentiable NAS", arXiv:2106.11655. The trace of
 the empirical Fisher information is the squared norm of the batch's weight gradient; an architecture
 step is taken when its moving average, as of the batch before, lies below a threshold, which then
-falls by a factor, and otherwise rises by another.
+falls by a factor, and otherwise rises by another. A step that another callback withholds, e.g.
+`Warmup`, leaves it where it is, else it would be far above any trace when steps are allowed again.
 
 The paper expects one architecture step in `ratio` batches at a constant trace. The released code
 lowers the threshold by increase^-ratio, but the batch with the step trains the weights too, so its
@@ -62,9 +63,12 @@ class FisherSchedule(SearchCallback):
 
     def on_weight_gradients(self, module: SearchModule, step: SearchStep) -> None:
         """Move the threshold by what was done, then take the new trace into the average."""
-        # The vote alone does not count: another callback may have vetoed the step.
-        self.votes += self.should_step_architecture(module, step)
-        self.threshold *= self.decrease if step.architecture_stepped else self.increase
+        voted = self.should_step_architecture(module, step)
+        self.votes += voted
+        if step.architecture_stepped:
+            self.threshold *= self.decrease
+        elif not voted:  # or another callback has withheld the step
+            self.threshold *= self.increase
         # Before clipping: the trace needs the raw gradient of the loss (section 3.2).
         gradients = [p.grad for p in module.weight_parameters() if p.grad is not None]
         norms = torch._foreach_norm(gradients)

@@ -112,12 +112,19 @@ def test_the_first_step_waits_until_the_threshold_has_grown(trace, first):
     assert flags.index(True) == first
 
 
-def test_a_vetoed_step_leaves_the_threshold_as_if_not_taken():
+def test_a_withheld_step_leaves_the_threshold_where_it_is():
     vetoed, plain = FisherSchedule(), FisherSchedule()
     run(vetoed, [1.0, 1.0], veto={1})
-    assert vetoed.threshold == pytest.approx(1.05**2)
+    assert vetoed.threshold == pytest.approx(1.05)
     run(plain, [1.0, 1.0])
     assert plain.threshold == pytest.approx(1.05 * 1.05**-9)
+
+
+def test_a_warm_up_is_not_made_up_for_in_one_go():
+    flags, *_ = run(FisherSchedule(ratio=10), [2.0] * 500, veto=range(300))
+    steps = [index for index, flag in enumerate(flags) if flag]
+    assert steps[0] == 300
+    assert {b - a for a, b in pairwise(steps)} == {10}
 
 
 def test_the_next_decision_resumes_with_its_state():
