@@ -168,7 +168,7 @@ function drawScores() {
   if (!home) return Promise.resolve();
   const { rows, title, percent } = report.scores;
   const order = [...new Set(rows.map((row) => row.m))];
-  const y = { field: "m", type: "nominal", sort: order, title: null, axis: { labelLimit: 150, labelFontSize: 12, domain: false, ticks: false, grid: true } };
+  const y = { field: "m", type: "nominal", sort: order, title: null, axis: { labelLimit: Math.max(150, home.clientWidth / 3), labelFontSize: 12, domain: false, ticks: false, grid: true } };
   const x = { field: "v", type: "quantitative", title, scale: { zero: false, padding: 14 }, axis: { format: percent ? "%" : "~r", tickCount: 5 } };
   return vegaEmbed(home, {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
