@@ -16,8 +16,10 @@ from lnas.visualize.palette import TITLES
 STYLES = ("darts", "snas", "nasbench201", "rnn", "json")
 SOURCE = "a genotype file, the name of a published genotype, or genotype text"
 STATES = {
-    "darts": "States 0 and 1 are the outputs of the two cells before; a node sums its inputs.",
-    "nasbench201": "State 0 is the cell's input; a node sums its inputs; node 3 is the output.",
+    "darts": "States 0 and 1 are the outputs of the two cells before, and state 2 is the node that "
+    "pictures call 0; a node sums its inputs.",
+    "nasbench201": "State 0 is the cell's input, and state 1 is the node that pictures call 0; a "
+    "node sums its inputs; node 3 is the output.",
     "recurrent": "State 0 mixes input and hidden state; the output is the mean of the nodes.",
 }
 
@@ -125,6 +127,7 @@ def diff(first: str, second: str, picture: str | None = None) -> None:
         print("both compute the same function: they are isomorphic")
     if picture is not None:
         print(f"picture: {picture}")
+        print(STATES[a.space])
 
 
 def trail(runs: list[str], picture: str) -> None:

@@ -126,5 +126,8 @@ def test_bad_input_is_one_line(arguments, message, tmp_path, monkeypatch):
 def test_diff_draws_both_cells_in_one_picture(tmp_path, capsys):
     picture = tmp_path / "diff.svg"
     assert genotype_command(["diff", "darts_v1", "darts_v2", "--picture", str(picture)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"picture: {picture}"
+    *lines, where, states = capsys.readouterr().out.splitlines()
+    assert len(lines) == 7
+    assert where == f"picture: {picture}"
+    assert "state 2 is the node that pictures call 0" in states
     assert picture.read_text(encoding="utf-8").startswith("<?xml")
