@@ -15,6 +15,7 @@ LAYERS = [
         "schedules",
         "seeds",
         "genotype",
+        "optimizers",
         "waiting",
         "walking",
     },

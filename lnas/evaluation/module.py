@@ -24,6 +24,7 @@ from lnas.fitting import check_shapes
 from lnas.genotype import Genotype
 from lnas.loggers import log_row
 from lnas.networks import CifarNetwork, Network, unused_parameters
+from lnas.optimizers import darts_sgd
 from lnas.schedules import Cosine, Schedule
 from lnas.seeds import derive_seed
 from lnas.spaces import zoo
@@ -74,9 +75,7 @@ class EvaluationModule(LightningModule):
         network: Callable[[Genotype], Network] = CifarNetwork,
         examples: Examples | None = None,
         task: Callable[[int], Task] = ImageClassification,
-        optimizer: OptimizerCallable = lambda parameters: torch.optim.SGD(
-            parameters, lr=0.025, momentum=0.9, weight_decay=3e-4
-        ),
+        optimizer: OptimizerCallable = darts_sgd,
         learning_rate: Schedule | None = None,
         drop_path: float = 0.2,
         gradient_clip: float = 5.0,

@@ -18,6 +18,7 @@ from torch.func import functional_call
 from torch.optim import Optimizer
 
 from lnas.operations.normalization import Statistics, statistics
+from lnas.optimizers import darts_adam, darts_sgd
 from lnas.relaxations import Draw, GateSample, Relaxation, Softmax
 from lnas.schedules import Schedule
 from lnas.search import checks, state
@@ -85,12 +86,8 @@ class SearchModule(LightningModule):
         strategy: SearchStrategy | None = None,
         task: Callable[[int], Task] = ImageClassification,
         examples: Examples | None = None,
-        weight_optimizer: OptimizerCallable = lambda parameters: torch.optim.SGD(
-            parameters, lr=0.025, momentum=0.9, weight_decay=3e-4
-        ),
-        architecture_optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(
-            parameters, lr=3e-4, betas=(0.5, 0.999), weight_decay=1e-3
-        ),
+        weight_optimizer: OptimizerCallable = darts_sgd,
+        architecture_optimizer: OptimizerCallable = darts_adam,
         weight_schedule: Schedule | None = None,
         architecture_schedule: Schedule | None = None,
         gradient_clip: float = 5.0,
