@@ -220,7 +220,8 @@ def test_recurrent_searches_and_evaluations_have_the_papers_settings():
     supernet = found["model"]["supernet"]["init_args"]
     assert supernet["units"] == 300
     assert tuple(supernet["dropouts"].values()) == (0.0, 0.2, 0.75, 0.25, 0.75)
-    assert found["model"]["weight_optimizer"]["init_args"]["lr"] == 20.0
+    sgd = found["model"]["weight_optimizer"]["init_args"]
+    assert (sgd["lr"], sgd["momentum"], sgd["weight_decay"]) == (20.0, 0.0, 5e-7)
     adam = found["model"]["architecture_optimizer"]["init_args"]
     assert (adam["lr"], tuple(adam["betas"]), adam["weight_decay"]) == (3e-3, (0.9, 0.999), 1e-3)
     assert found["data"]["init_args"]["bptt"] == 35
@@ -228,9 +229,29 @@ def test_recurrent_searches_and_evaluations_have_the_papers_settings():
     found = settings_of("evaluate", ["--config", "ptb", "--genotype=darts_rnn_v2"])
     assert found["trainer"]["max_epochs"] == 8000
     assert found["model"]["network"]["init_args"]["units"] == 850
-    assert found["model"]["optimizer"]["init_args"]["weight_decay"] == 8e-7
+    sgd = found["model"]["optimizer"]["init_args"]
+    assert (sgd["lr"], sgd["momentum"], sgd["weight_decay"]) == (20.0, 0.0, 8e-7)
     sizes = [found["data"]["init_args"][f"{name}_size"] for name in ("batch", "measured", "test")]
     assert sizes == [64, 10, 1]
+
+
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        ("search", "weight_optimizer"),
+        ("search", "architecture_optimizer"),
+        ("evaluate", "optimizer"),
+    ],
+)
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_an_optimizer_that_is_named_has_its_own_defaults(command, part, name):
+    given = [f"--model.{part}=torch.optim.{name}", f"--model.{part}.init_args.lr=0.5"]
+    given.append({"evaluate": "--genotype=darts_v2", "search": "--model.space=DartsSpace"}[command])
+    found = settings_of(command, given)["model"][part]["init_args"]
+    plain = getattr(torch.optim, name)([torch.zeros(1)], lr=0.5).defaults
+    assert {key: tuple(v) if isinstance(v, list) else v for key, v in found.items()} == {
+        key: plain[key] for key in found
+    }
 
 
 @pytest.mark.parametrize("path", [path for path in DATA if path not in TEXTS], ids=ids)
