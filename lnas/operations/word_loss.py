@@ -48,9 +48,10 @@ class _WordLoss(torch.autograd.Function):
         ctx: Any, needs: list[bool], targets: Tensor, mask: Tensor | None, *inputs: Tensor
     ) -> Tensor:
         if mask is not None and _leaves_few_units(mask, inputs[0]):
-            loss, ctx.grads = kept_word_losses(needs, targets, mask, *inputs)
+            loss, grads = kept_word_losses(needs, targets, mask, *inputs)
         else:
-            loss, ctx.grads = _of_all(needs, targets, *inputs)
+            loss, grads = _of_all(needs, targets, *inputs)
+        ctx.save_for_backward(*grads)
         ctx.tokens = tokens = targets.numel()
         return loss / tokens
 
@@ -59,7 +60,12 @@ class _WordLoss(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError(NO_SECOND_DERIVATIVE)
         scale = grads[0] / ctx.tokens
-        return (None, None, None, *(None if grad is None else grad * scale for grad in ctx.grads))
+        return (
+            None,
+            None,
+            None,
+            *(None if grad is None else grad * scale for grad in ctx.saved_tensors),
+        )
 
 
 def _leaves_few_units(mask: Tensor, features: Tensor) -> bool:

@@ -57,7 +57,11 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, cell: "_Pass", *inputs: Tensor) -> Tensor:
         ctx.cell = cell
-        return cell.forward(*inputs)
+        output = cell.forward(*inputs)
+        cell.output = output.detach()  # itself, it would hold its history, and so this
+        if cell.keeps:  # for hooks and those who count; backward has them in the cell
+            ctx.save_for_backward(*cell.remembered())
+        return output
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -103,7 +107,7 @@ class _Pass:
             if groups
         }
         for source in self.sources.values():
-            source.remember(self.kept, streams)
+            source.make_room(self.kept, streams)
         self.projected, self.entrances = projected, torch.empty_like(projected)
         self.reads = projected.new_empty(self.kept, streams, units)
         self.states: list[list[Tensor]] = []
@@ -111,6 +115,11 @@ class _Pass:
         for step in range(steps):
             hidden = self._step(step, hidden)
         return self.output
+
+    def remembered(self) -> list[Tensor]:
+        """Return what backward needs."""
+        own = [self.entrances, self.reads, self.output, *(s for step in self.states for s in step)]
+        return own + [t for source in self.sources.values() for t in source.remembered()]
 
     def _step(self, step: int, hidden: Tensor) -> Tensor:
         """Compute the states of one step from the hidden state before; return the one behind."""

@@ -24,9 +24,9 @@ def source_for(like: Tensor) -> type[Source]:
 class CompiledSource(Source):
     """With compiled functions, in one reading of the products."""
 
-    def remember(self, steps: int, streams: int) -> None:
-        """See `Source.remember`."""
-        super().remember(steps, streams)
+    def make_room(self, steps: int, streams: int) -> None:
+        """See `Source.make_room`."""
+        super().make_room(steps, streams)
         weights = self.weight.new_zeros(len(self.targets), len(CURVES) + 1)
         for part, names, gates in zip(self.parts, self.curves, self.gates, strict=True):
             for name, gate in zip(names, gates.unbind(1), strict=True):
@@ -60,9 +60,9 @@ class PlainSource(Source):
         self.products: list[dict[str, Tensor]] = []
         self.around: Tensor | None = None
 
-    def remember(self, steps: int, streams: int) -> None:
-        """See `Source.remember`."""
-        super().remember(steps, streams)
+    def make_room(self, steps: int, streams: int) -> None:
+        """See `Source.make_room`."""
+        super().make_room(steps, streams)
         self.brackets = torch.empty_like(self.pairs[:, :, 0])
         # Who does not ask for the gradients of the gates needs no points any more.
         points = self.pairs[:, :, 1]
@@ -73,6 +73,10 @@ class PlainSource(Source):
                 {name: torch.zeros_like(self.around[:, part]) for name in names}
                 for part, names in zip(self.parts, self.curves, strict=True)
             ]
+
+    def remembered(self) -> list[Tensor]:
+        """See `Source.remembered`."""
+        return [*super().remembered(), self.brackets, self.slopes]
 
     def _add_edges(self, place: int, state: Tensor, sums: Tensor) -> None:
         pair, bracket = self.pairs[place], self.brackets[place]

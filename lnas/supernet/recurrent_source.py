@@ -54,12 +54,16 @@ class Source(ABC):
         ends = torch.tensor([0, *(len(group.targets) for group in groups)]).cumsum(0).tolist()
         self.parts = [slice(a, b) for a, b in pairwise(ends)]
 
-    def remember(self, steps: int, streams: int) -> None:
+    def make_room(self, steps: int, streams: int) -> None:
         """Make room for what backward needs of `steps` steps."""
         self.steps = steps
         # Products of gates and candidates; in backward, their gradients.
         self.pairs = self.weight.new_empty(steps, streams, 2, len(self.targets), self.units)
         self.inputs = self.weight.new_empty(steps, streams, self.units)
+
+    def remembered(self) -> list[Tensor]:
+        """Return what backward needs."""
+        return [self.pairs, self.inputs]
 
     def read(self, step: int, state: Tensor, masked: Masked, sums: Tensor) -> None:
         """Add what the edges bring to their nodes, (nodes, streams, units)."""

@@ -210,6 +210,26 @@ def test_the_fast_way_refuses_what_it_cannot_do():
         torch.autograd.grad(hidden.sum(), logits)
 
 
+def test_the_fast_way_remembers_less_and_does_not_hide_it():
+    net = tiny(units=16)
+    logits = uniform(net.space).requires_grad_()
+    kept = {}
+    for way in WAYS:
+        found = {}
+
+        def pack(tensor, found=found):
+            found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            everything(net, way, GateSample({"recurrent": logits.softmax(-1)}), text(), [logits])
+        kept[way] = sum(found.values())
+    two_numbers_an_edge = (
+        8 * 2 * 36 * 4 * 3 * 16
+    )  # bytes, of 36 edges, 4 steps, 3 streams, 16 units
+    assert two_numbers_an_edge < kept["fused"] < kept["without kernels"] < kept["reference"]
+
+
 def test_masks_are_a_function_of_their_place_alone():
     net = tiny(dropouts=Dropouts(), units=40)
     gates = {"recurrent": uniform(net.space).softmax(-1)}
