@@ -6,10 +6,10 @@ to rounding, come from torch's operators.
 """
 
 from lnas.kernels.blocks import Block
-from lnas.kernels.build import available, disabled
+from lnas.kernels.build import available, disabled, readable
 from lnas.kernels.convolutions import calls, mixed_convolutions, supports
 from lnas.kernels.dense import Dense, Edge, Gated, dense_edges
-from lnas.kernels.recurrent import CURVES, LeavingEdges, supports_cell
+from lnas.kernels.recurrent import CURVES, LeavingEdges
 from lnas.kernels.words import kept_word_losses
 
 __all__ = [
@@ -25,6 +25,6 @@ __all__ = [
     "disabled",
     "kept_word_losses",
     "mixed_convolutions",
+    "readable",
     "supports",
-    "supports_cell",
 ]

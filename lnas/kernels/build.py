@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 SOURCES = sorted(Path(__file__).parent.glob("*.?pp"))
 SWITCH = "LNAS_KERNELS"
@@ -37,6 +38,15 @@ def available() -> bool:
     if torch.compiler.is_compiling():
         return False
     return not _off and os.environ.get(SWITCH, "1") != "0" and loaded() is not None
+
+
+def readable(like: Tensor) -> bool:
+    """Whether compiled functions are there, and can read tensors of the device and kind of `like`.
+
+    They leave to torch what has no memory: tensors of a compiler or of counters.
+    """
+    plain = type(like) in (Tensor, nn.Parameter) and like.device.type == "cpu"
+    return plain and like.dtype in (torch.float32, torch.float64) and available()
 
 
 @contextmanager

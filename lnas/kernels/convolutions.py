@@ -16,25 +16,23 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lnas.errors import NO_SECOND_DERIVATIVE, InputError
 from lnas.kernels.blocks import Block, Call, Form, Pass, Weights
-from lnas.kernels.build import loaded
+from lnas.kernels.build import loaded, readable
 
 
 def supports(like: Tensor, channels: int) -> bool:
-    """Whether the kernels can read images of so many channels, else like those of `like`.
+    """Whether the kernels are there for images of so many channels, else like those of `like`.
 
-    They leave to torch what has no memory (tensors of a compiler or of counters), and what has one
-    value per channel, at half its size, which no statistics can be made of.
+    They leave to torch what has one value per channel, at half its size, which no statistics can be
+    made of; see also `readable`.
     """
     n, _, h, w = like.shape
     return (
-        type(like) in (Tensor, nn.Parameter)
-        and like.device.type == "cpu"
+        readable(like)
         and n * -(-h // 2) * -(-w // 2) > 1
-        and like.dtype in (torch.float32, torch.float64)
         and channels * like.element_size() % 16 == 0
         and not torch.is_autocast_enabled("cpu")
     )

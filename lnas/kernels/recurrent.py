@@ -16,7 +16,6 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lnas.kernels.build import available
 from lnas.kernels.convolutions import Functions
 
 CURVES = ("tanh", "relu", "sigmoid", "identity")
@@ -30,12 +29,6 @@ class _Leaving(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("targets", "weights", "state", "pairs", "sums")),
         *((name, ctypes.c_void_p) for name in ("of_state", "products")),
     )
-
-
-def supports_cell(like: Tensor) -> bool:
-    """Whether the kernels can compute recurrent cells of the device and kind of `like`."""
-    plain = type(like) is Tensor and like.device.type == "cpu"
-    return plain and like.dtype in (torch.float32, torch.float64) and available()
 
 
 @final

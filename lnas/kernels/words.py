@@ -39,7 +39,7 @@ def kept_word_losses(
         needs: Of which of the last three the gradients are asked for.
         targets: The right words, (steps, streams).
         mask: What is not 0 is a unit that a stream keeps, (streams, units).
-        features: (steps, streams, units), supported by `supports_cell`; 0 where nothing is kept.
+        features: (steps, streams, units), see `readable`; 0 where nothing is kept.
         weight: (words, units).
         bias: (words,).
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lnas.errors import NO_SECOND_DERIVATIVE
-from lnas.kernels import kept_word_losses, supports_cell
+from lnas.kernels import kept_word_losses, readable
 
 SCORES = 4_000_000  # at a time; 16 megabytes in single precision
 # Up to this share of kept units and from so many steps on, products over the kept units of one
@@ -70,7 +70,7 @@ class _WordLoss(torch.autograd.Function):
 
 def _leaves_few_units(mask: Tensor, features: Tensor) -> bool:
     """Whether the compiled loss, which takes the kept units alone, is there and faster."""
-    if len(features) < STEPS or not supports_cell(features):
+    if len(features) < STEPS or not readable(features):
         return False
     return int(mask.count_nonzero()) <= SHARE * mask.numel()
 

@@ -10,14 +10,14 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from lnas.kernels import CURVES, LeavingEdges, supports_cell
+from lnas.kernels import CURVES, LeavingEdges, readable
 from lnas.operations.activations import Curves
 from lnas.supernet.recurrent_source import Source
 
 
 def source_for(like: Tensor) -> type[Source]:
     """Return who computes the edges of states of the device and kind of `like`."""
-    return CompiledSource if supports_cell(like) else PlainSource
+    return CompiledSource if readable(like) else PlainSource
 
 
 @final

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lnas import kernels
-from lnas.kernels import CURVES, LeavingEdges, supports_cell
+from lnas.kernels import CURVES, LeavingEdges, readable
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="no C++ compiler here")
 
@@ -106,8 +106,8 @@ def test_what_is_not_a_number_stays_none():
 
 
 def test_what_kernels_cannot_read_is_left_to_torch():
-    assert supports_cell(torch.zeros(2, 3))
-    assert not supports_cell(torch.zeros(2, 3, dtype=torch.bfloat16))
-    assert not supports_cell(torch.zeros(2, 3, device="meta"))
+    assert readable(torch.zeros(2, 3))
+    assert not readable(torch.zeros(2, 3, dtype=torch.bfloat16))
+    assert not readable(torch.zeros(2, 3, device="meta"))
     with kernels.disabled():
-        assert not supports_cell(torch.zeros(2, 3))
+        assert not readable(torch.zeros(2, 3))
