@@ -74,8 +74,9 @@ def ways() -> list[str]:
 @contextmanager
 def _taken(way: str, module: SearchModule) -> Iterator[None]:
     path: Path = "reference" if way == ORACLE else "fused"
-    switch = {FUSED: kernels.disabled(), BATCHED: edge_batching(True)}.get(way, nullcontext())
-    with module.supernet.using(path), switch:
+    compiled = kernels.disabled() if way in (FUSED, BATCHED) else nullcontext()
+    batched = edge_batching(True) if way == BATCHED else nullcontext()
+    with module.supernet.using(path), compiled, batched:
         yield
 
 

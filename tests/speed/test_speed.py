@@ -178,3 +178,13 @@ def test_overhead_is_of_first_order_steps():
 def test_callbacks_that_take_part_in_steps_are_known():
     assert all(in_steps(kind.__new__(kind)) for kind in (FisherSchedule, Proximity, GracefulStop))
     assert not in_steps(ArchitecturePictures())
+
+
+def test_a_gpu_is_not_said_to_run_compiled_functions(tmp_path):
+    options = ["--config=darts_rnn", "--model.supernet.init_args.units=4"]
+    options += ["--data=lnas.data.FakeText", "--data.bptt=6", "--data.held_out=0.3"]
+    clock = measured(options, 1, 4, tmp_path / "run")
+    for kind, work in clock.work.items():
+        assert work["as on a GPU"].launches == work["fused"].launches, kind
+        if kernels.available():
+            assert work["compiled"].launches < 0.8 * work["fused"].launches, kind
