@@ -69,7 +69,7 @@ def test_the_readme_shows_that_table(name):
 @pytest.mark.parametrize(
     ("setting", "sign", "said"),
     [
-        ("more images", -1, "below it by 3.0 ± 1.2 points"),
+        ("more images", -1, "DARTS-PRIME 3.0 ± 1.2 points behind it"),
         ("warm-up", 1, "ahead by 12.1 ± 4.8 points"),
         ("own rate", 1, "do not differ (0.4 ± 12.9)"),
     ],
@@ -86,11 +86,13 @@ def test_the_readme_says_what_parts_prime_from_darts(setting, sign, said, data_r
 
 
 @pytest.mark.slow
-def test_a_search_of_the_table_ends_with_the_same_cell_again(tmp_path, data_root):
+def test_a_search_that_collapsed_collapses_again(tmp_path, data_root):
     study, runs = read("nasbench201", tmp_path)
-    # One that collapses, whatever the rounding of the machine.
-    trial = next(one for one in trials(study) if one.method == "DARTS-PRIME")
+    trial = next(one for one in trials(study) if one.method == "DARTS, magnitude")
     (run,) = trial.searches
     search([*run.arguments(), f"--run.folder={run.folder}"])
-    genotype = Genotype.load(trial.genotype)
-    assert genotype.hash == runs.loc[(trial.method, trial.seed, "search"), "genotype_hash"]
+    before = runs.loc[(trial.method, trial.seed, run.folder.name), "genotype"]
+    cells = Genotype.from_json(before), Genotype.load(trial.genotype)
+    # Of six edges; rounding, which differs between processors, may decide about one.
+    skips = [sum(name == "skip_connect" for _, _, name in cell.edges("cell")) for cell in cells]
+    assert min(skips) >= 5
