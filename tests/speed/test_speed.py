@@ -119,17 +119,18 @@ def test_wrong_numbers_are_refused():
 
 
 def test_overhead_is_what_whole_steps_take_longer_than_bare_ones(capsys, monkeypatch):
-    monkeypatch.setattr(Proximity, "on_train_batch_end", lambda *_: time.sleep(0.05), raising=False)
+    monkeypatch.setattr(Proximity, "on_train_batch_end", lambda *_: time.sleep(0.3), raising=False)
     options = [*TINY, "--trainer.callbacks=[lnas.callbacks.Proximity]"]
     code = main(["speed", "--overhead", "--rounds", "3", "--batch-size", "4", *options])
     assert code == 0
     printed = " ".join(capsys.readouterr().out.split())
-    whole, bare, share = re.search(
-        r"search ([\d.]+) s, bare ([\d.]+) s: overhead (-?[\d.]+)%", printed
-    ).groups()
-    assert float(share) == pytest.approx(100 * (float(whole) / float(bare) - 1), abs=2)
-    assert float(whole) - float(bare) > 0.04
-    assert float(bare) > 0
+    pattern = r"search ([\d.]+) s, bare ([\d.]+) s: overhead (-?[\d.]+)%"
+    whole, bare, share = map(float, re.search(pattern, printed).groups())
+    assert whole - bare > 0.2  # on a machine that has other work
+    assert bare > 0
+    rounded = 5e-4  # both, to milliseconds
+    low, high = (whole - rounded) / (bare + rounded) - 1, (whole + rounded) / (bare - rounded) - 1
+    assert 100 * low - 0.1 <= share <= 100 * high + 0.1
 
 
 @pytest.mark.parametrize("more", [(), ("--overhead",)])
