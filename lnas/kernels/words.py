@@ -45,8 +45,14 @@ def kept_word_losses(
 
     Returns:
         The loss and its gradients: of features, weight and bias.
+
+    Raises:
+        IndexError: A target is no word.
     """
     words, units = weight.shape
+    least, most = (int(end) for end in targets.aminmax())
+    if least < 0 or most >= words:
+        raise IndexError(f"targets lie between {least} and {most}, and there are {words} words")
     matrix = features.new_zeros(units + 1, -(-words // MULTIPLE) * MULTIPLE)
     matrix[:-1, :words] = weight.t()
     matrix[-1, :words] = bias

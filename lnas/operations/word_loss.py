@@ -3,7 +3,8 @@
 A batch of 35 steps, 256 streams and 10,000 words has 90 million scores; written, normalised and
 read again they cost more time than the products that make them. Here a few hundred rows of scores
 exist at a time, and since the loss is a mean, its gradients are known as soon as a row is. Where
-dropout leaves a stream a quarter of its units for the whole batch, the products are over these.
+dropout leaves a stream a quarter of its units for the whole batch, a compiled function takes the
+products over these.
 """
 
 from typing import Any
@@ -60,12 +61,8 @@ class _WordLoss(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError(NO_SECOND_DERIVATIVE)
         scale = grads[0] / ctx.tokens
-        return (
-            None,
-            None,
-            None,
-            *(None if grad is None else grad * scale for grad in ctx.saved_tensors),
-        )
+        found = (None if grad is None else grad * scale for grad in ctx.saved_tensors)
+        return (None, None, None, *found)
 
 
 def _leaves_few_units(mask: Tensor, features: Tensor) -> bool:

@@ -82,3 +82,11 @@ def test_what_is_not_a_number_makes_the_loss_none():
     features[0, 1, 2] = torch.nan
     loss, _ = kept_word_losses([True] * 3, targets, mask, features, weight, bias)
     assert loss.isnan()
+
+
+@pytest.mark.parametrize("target", [-1, 40])
+def test_a_target_that_is_no_word_is_refused(target):
+    targets, mask, *inputs = given(40)
+    targets[2, 1] = target
+    with pytest.raises(IndexError, match="there are 40 words"):
+        kept_word_losses([True] * 3, targets, mask, *inputs)
