@@ -149,7 +149,7 @@ def rewarded(chosen: Tensor, log_probability: Tensor, limit: float | None = None
     """
     reward = log_probability.clone()
     if limit is not None and reward.requires_grad:
-        reward.register_hook(  # type: ignore[no-untyped-call]
+        reward.register_hook(  # type: ignore[no-untyped-call]  # torch's own
             lambda gradient: gradient.clamp(-limit, limit)
         )
     return straight_through(chosen, reward[:, None] * chosen)

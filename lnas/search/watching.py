@@ -33,6 +33,7 @@ def watched(sample: GateSample, cells: Mapping[str, int], found: dict[str, Tenso
         views = [gates.view_as(gates) for _ in range(cells[name])]
         own = gates.clone() if gates.dim() == 3 else torch.stack(views)
         found[name] = torch.zeros_like(own)  # what no gradient reaches, e.g. if all edges are none
-        own.register_hook(partial(found.__setitem__, name))  # type: ignore[no-untyped-call]
+        keep = partial(found.__setitem__, name)
+        own.register_hook(keep)  # type: ignore[no-untyped-call]  # torch's own
         result.gates[name] = own
     return result

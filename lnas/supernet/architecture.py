@@ -64,7 +64,7 @@ class Architecture(nn.Module):
             self.closed.register_buffer(name, torch.zeros(shape, dtype=torch.bool))
             self.candidates.register_buffer(name, space.candidates(name), persistent=False)
         self._host_masks: dict[str, Tensor] | None = None
-        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]  # torch's own
             lambda module, _: module._forget()
         )
         self.hold()

@@ -155,7 +155,7 @@ def _with_own_gradient(table: Tensor) -> Tensor:
     if not table.requires_grad:
         return table
     table = table.view_as(table)
-    table.register_hook(torch.clone)  # type: ignore[no-untyped-call]
+    table.register_hook(torch.clone)  # type: ignore[no-untyped-call]  # torch's own
     return table
 
 
