@@ -52,8 +52,14 @@ def require_account() -> None:
     """Refuse to go on without a key of an account: nobody waits for a login.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or W&B is switched off.
     """
+    mode = os.environ.get("WANDB_MODE", "online")
+    if mode in ("offline", "disabled", "dryrun"):
+        raise InputError(
+            f"WANDB_MODE={mode} keeps W&B off the network; unset it to publish, or write the "
+            "workspace into a file with --output."
+        )
     if not has_account():
         raise InputError(
             "There is no key of a W&B account; run `wandb login` once or set WANDB_API_KEY, or "
