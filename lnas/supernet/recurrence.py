@@ -15,6 +15,7 @@ from torch import Tensor
 from lnas.errors import NO_SECOND_DERIVATIVE
 from lnas.operations import BatchNorm2d
 from lnas.supernet.recurrent_edges import source_for
+from lnas.supernet.recurrent_matrix import matrix_for
 from lnas.supernet.recurrent_plan import Plan
 
 
@@ -98,7 +99,8 @@ class _Pass:
     ) -> Tensor:
         steps, streams, units = len(projected), *hidden.shape
         self.kept = steps if self.keeps else 1
-        self.recurrent, self.hidden, self.gates = recurrent, hidden, gates
+        self.recurrent = matrix_for(recurrent.detach(), self.keeps)
+        self.hidden, self.gates = hidden, gates
         matrices = dict(zip(self.entered, weights, strict=True))
         kind = source_for(hidden)
         self.sources = {
@@ -125,8 +127,7 @@ class _Pass:
         """Compute the states of one step from the hidden state before; return the one behind."""
         units = hidden.shape[1]
         read = self._masked(hidden, self.reads[step % self.kept])
-        pair = self.entrances[step]
-        torch.addmm(self.projected[step], read, self.recurrent, out=pair)
+        pair = self.recurrent.forward(read, self.entrances[step], self.projected[step])
         gate, candidate = pair[:, :units].sigmoid_(), pair[:, units:].tanh_()
         states = [self.norm.forward(torch.lerp(hidden, candidate, gate))]
         sums = hidden.new_zeros(self.nodes + 1, *hidden.shape)
@@ -186,10 +187,7 @@ class _Pass:
         through = of_first * gate
         torch.mul(through, 1 - gate, out=of_entrance[:, :units]).mul_(candidate - before)
         torch.mul(through, 1 - candidate.square(), out=of_entrance[:, units:])
-        of_read = of_entrance @ self.recurrent.t()
-        rest = of_first - through
-        rest.add_(of_read) if self.mask is None else rest.addcmul_(of_read, self.mask)
-        return rest
+        return self.recurrent.backward(of_entrance, of_first - through, self.mask)
 
     def _norm_index(self, step: int, state: int) -> int:
         return step * (self.nodes + 1) + state

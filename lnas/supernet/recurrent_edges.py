@@ -27,7 +27,7 @@ class CompiledSource(Source):
     def make_room(self, steps: int, streams: int) -> None:
         """See `Source.make_room`."""
         super().make_room(steps, streams)
-        weights = self.weight.new_zeros(len(self.targets), len(CURVES) + 1)
+        weights = self.like.new_zeros(len(self.targets), len(CURVES) + 1)
         for part, names, gates in zip(self.parts, self.curves, self.gates, strict=True):
             for name, gate in zip(names, gates.unbind(1), strict=True):
                 weights[part, CURVES.index(name)] += gate

@@ -16,6 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from lnas.supernet.recurrent_matrix import matrix_for
 from lnas.supernet.recurrent_plan import Group
 
 Masked = Callable[[Tensor, Tensor], Tensor]
@@ -48,7 +49,8 @@ class Source(ABC):
         self.targets = [target for group in groups for target in group.targets]
         self.units = len(matrices[self.targets[0]])
         halves = [matrices[target].view(self.units, 2, self.units) for target in self.targets]
-        self.weight = torch.stack(halves, 2).view(self.units, -1)
+        self.like = matrices[self.targets[0]]
+        self.matrix = matrix_for(torch.stack(halves, 2).view(self.units, -1), keeps)
         # By group: the gates of each activation, (edges, ops).
         self.gates = [gates[list(group.rows)][:, list(group.columns)] for group in groups]
         ends = torch.tensor([0, *(len(group.targets) for group in groups)]).cumsum(0).tolist()
@@ -58,8 +60,8 @@ class Source(ABC):
         """Make room for what backward needs of `steps` steps."""
         self.steps = steps
         # Products of gates and candidates; in backward, their gradients.
-        self.pairs = self.weight.new_empty(steps, streams, 2, len(self.targets), self.units)
-        self.inputs = self.weight.new_empty(steps, streams, self.units)
+        self.pairs = self.like.new_empty(steps, streams, 2, len(self.targets), self.units)
+        self.inputs = self.like.new_empty(steps, streams, self.units)
 
     def remembered(self) -> list[Tensor]:
         """Return what backward needs."""
@@ -69,7 +71,7 @@ class Source(ABC):
         """Add what the edges bring to their nodes, (nodes, streams, units)."""
         place = step % self.steps
         read, pair = masked(state, self.inputs[place]), self.pairs[place]
-        torch.mm(read, self.weight, out=pair.view(len(pair), -1))
+        self.matrix.forward(read, pair.view(len(pair), -1))
         self._add_edges(place, state, sums)
 
     def learn(
@@ -78,12 +80,11 @@ class Source(ABC):
         """Add to the gradient of the state; keep those of the products in their place."""
         self._learn_edges(step, state, of_sums, of_state)
         pair = self.pairs[step]
-        of_read = pair.view(len(pair), -1) @ self.weight.t()
-        of_state.add_(of_read) if mask is None else of_state.addcmul_(of_read, mask)
+        self.matrix.backward(pair.view(len(pair), -1), of_state, mask)
 
     def weight_gradients(self) -> Iterator[tuple[int, Tensor]]:
         """Yield the gradient of each node's matrix, (units, 2 * units), through this state."""
-        product = self.inputs.flatten(0, 1).t() @ self.pairs.view(-1, self.weight.shape[1])
+        product = self.inputs.flatten(0, 1).t() @ self.pairs.flatten(2).flatten(0, 1)
         halves = product.view(self.units, 2, len(self.targets), self.units).unbind(2)
         for target, both in zip(self.targets, halves, strict=True):
             yield target, both.reshape(self.units, -1)
