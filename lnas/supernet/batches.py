@@ -136,7 +136,7 @@ def give_gates(every: list[Batch], convolutions: list[Batch], gates: Tensor, cha
         batch.gates = own
     if convolutions:
         # Contiguous scales: see BatchNorm2d.
-        wide = scales[:, None].expand(-1, channels).reshape(-1)
+        wide = scales[:, None].expand(-1, channels).contiguous().flatten()
         sizes = [len(batch.terms) * channels for batch in convolutions]
         for batch, own in zip(convolutions, torch.split(wide, sizes), strict=True):
             batch.gates = own

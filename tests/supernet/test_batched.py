@@ -65,6 +65,19 @@ def test_sides_may_be_odd(net):
     torch.testing.assert_close(*results, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_an_operation_may_be_alone_in_its_cell(net, assert_equal_paths, layout):
+    kinds = net.space.cell_types
+    shape = len(net.space.edges), len(net.space.operations)
+    gates = {kind: torch.randn(shape).requires_grad_() for kind in kinds}
+    images = torch.randn(2, 3, 8, 8).contiguous(memory_format=layout)
+    for column, name in enumerate(net.space.operations):
+        if name != "none":
+            active = torch.zeros(shape, dtype=torch.bool)
+            active[0, column] = True
+            assert_equal_paths(net, GateSample(gates, dict.fromkeys(kinds, active)), images)
+
+
 def test_half_precision_is_as_near_to_full_as_one_edge_at_a_time(net, random_sample):
     net, images = net.float(), torch.randn(8, 3, 16, 16, dtype=torch.float32)
     gates = random_sample(net, 1).gates
