@@ -46,13 +46,14 @@ class AveragedWeights(Callback):
         self.steps: int | None = None
         self._weights: dict[str, Tensor] = {}  # of the module: what the optimizer moves
         self._others: dict[str, Tensor] = {}  # the mean; while that is lent, the weights
-        self._lent = False
+        self._lent = self._measured = False
         self._restored: dict[str, Tensor] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse a training that validates nothing."""
         data = data_of(trainer)
-        if stage == "fit" and data is not None and isinstance(data.val_dataloader(), list):
+        nothing = data is not None and isinstance(data.val_dataloader(), list)
+        if stage == "fit" and (nothing or not trainer.limit_val_batches):
             raise InputError(
                 "AveragedWeights waits for held-out losses and nothing is held out; hold data out, "
                 "or leave the callback out."
@@ -90,18 +91,27 @@ class AveragedWeights(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the mean back."""
+        self._measured = not trainer.sanity_checking
         if self._lent:
             self._exchange()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Decide whether to average from now on."""
-        if self.steps is None:
+        """Decide whether to average from now on, if the epoch was validated.
+
+        Raises:
+            InputError: There is no loss of the name to be watched.
+        """
+        if self.steps is None and self._measured:
+            if self.monitor not in trainer.callback_metrics:
+                names = ", ".join(sorted(trainer.callback_metrics))
+                raise InputError(f"AveragedWeights watches {self.monitor!r}; there are: {names}.")
             loss = float(trainer.callback_metrics[self.monitor])
             earlier = self.losses[: len(self.losses) - self.patience]
             if len(self.losses) > self.patience and loss > min(earlier):
                 self.steps = 0
                 self._others = {name: w.clone() for name, w in self._weights.items()}
             self.losses.append(loss)
+        self._measured = False
         row = {"eval/step": trainer.global_step, "eval/epoch": trainer.current_epoch}
         log_row(trainer, row | {"eval/averaged_steps": self.steps or 0})
 
@@ -127,6 +137,12 @@ class AveragedWeights(Callback):
         """Take what `state_dict` returned; the weights find their place when the fit starts."""
         self.losses, self.steps = list(state_dict["losses"]), state_dict["steps"]
         self._restored = state_dict["weights"]
+
+    def return_to(self, state_dict: dict[str, Any]) -> None:
+        """Take steps and mean of a checkpoint whose mean the module has already."""
+        self.steps = state_dict["steps"]
+        weights = {} if self.steps is None else self._weights
+        self._others = {name: weight.clone() for name, weight in weights.items()}
 
     def _exchange(self) -> None:
         """Let weights and mean change places, in memory that all others go on to use."""

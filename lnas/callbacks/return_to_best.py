@@ -3,7 +3,8 @@
 The released recurrent DARTS (Liu et al., ICLR 2019, arXiv:1806.09055, section 3.3) trains at rates
 at which a step can leave numbers that are none; it then loads the best checkpoint and goes on.
 Deviations: it does so after any exception, here after such numbers alone; it goes back to the epoch
-of the checkpoint as well, here the epochs go on. Where weights are averaged, the best are a mean.
+of the checkpoint as well, here the epochs go on. Where weights are averaged, the best are a mean,
+which is averaged further.
 """
 
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 
+from lnas.callbacks.averaged_weights import AveragedWeights
 from lnas.callbacks.checkpoints import Checkpoints
 from lnas.errors import InputError
 from lnas.evaluation import EvaluationModule
@@ -79,6 +81,9 @@ class ReturnToBest(Callback):
         weights = {n: v for n, v in kept["state_dict"].items() if n.startswith(prefix)}
         network.load_state_dict({n.removeprefix(prefix): v for n, v in weights.items()})
         trainer.strategy.load_optimizer_state_dict(kept)
+        for callback in callbacks_of(trainer):
+            if isinstance(callback, AveragedWeights):
+                callback.return_to(kept["callbacks"][callback.state_key])
         if trainer.is_global_zero:
             Console().print(
                 f"Not finite in epoch {trainer.current_epoch}: back to the best epoch, "

@@ -132,8 +132,16 @@ class TextData(LightningDataModule, ABC):
         return hashlib.sha256(content.encode()).hexdigest()
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the texts and refuse sizes that do not fit."""
+        """Load the texts and refuse sizes that do not fit any of them."""
         self.train_dataloader()
+        self.val_dataloader()
+        if self.evaluation:
+            self.test_dataloader()
+        elif min(self.batch_size, self.measured_size) < 2:
+            raise InputError(
+                f"batch_size={self.batch_size} and measured_size={self.measured_size}: a search "
+                "normalises over texts side by side; give both 2 or more."
+            )
 
     def train_dataloader(self) -> TextLoader:
         """Return the weights stream, in windows of random lengths."""

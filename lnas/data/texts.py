@@ -13,6 +13,7 @@ from lnas.data.text import TextData
 from lnas.errors import InputError
 from lnas.seeds import derive_seed, generator
 
+SHARES = {"train": 0.8, "valid": 0.1, "test": 0.1}  # of the words of `Topics`
 RARE = 3  # words that are seen less often become <unk>
 
 
@@ -72,9 +73,9 @@ class Topics(TextData):
     """Python's language reference as `help()` shows it, embedded in its standard library.
 
     Lower-cased words and punctuation marks; words seen fewer than three times in the training text
-    are <unk>. Of its topics, in an order of their own, four fifths are the training text and a
-    tenth each validation and test. The text changes with the version of Python, which is in the run
-    card beside the hash of the split.
+    are <unk>. Whole topics are shared out so that four fifths of all words are the training text,
+    a tenth each validation and test. The text changes with the version of Python, which is in the
+    run card beside the hash of the split.
 
     Args:
         batch_size: Texts side by side in a batch, over all ranks.
@@ -90,11 +91,21 @@ class Topics(TextData):
 
         names = sorted(topics)
         order = torch.randperm(len(names), generator=generator("topics")).tolist()
-        first, second = round(0.8 * len(names)), round(0.9 * len(names))
-        shares = {"train": order[:first], "valid": order[first:second], "test": order[second:]}
+        lines = [_lines(topics[names[index]]) for index in order]
+        sizes = [sum(map(len, topic)) for topic in lines]
+        missing = {part: share * sum(sizes) for part, share in SHARES.items()}
+        parts = [""] * len(lines)
+        for place in sorted(range(len(lines)), key=sizes.__getitem__, reverse=True):
+            parts[place] = max(missing, key=missing.__getitem__)  # small ones fill up what is left
+            missing[parts[place]] -= sizes[place]
         texts = {
-            part: [line for index in share for line in _lines(topics[names[index]])]
-            for part, share in shares.items()
+            part: [
+                line
+                for topic, own in zip(lines, parts, strict=True)
+                if own == part
+                for line in topic
+            ]
+            for part in SHARES
         }
         seen: dict[str, int] = {}
         for line in texts["train"]:

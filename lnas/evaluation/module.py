@@ -91,7 +91,7 @@ class EvaluationModule(LightningModule):
         self.genotype: Genotype = found
         self.examples = examples or ImageExamples()
         with _seeded(derive_seed(seed, "initial weights")):
-            self.network = network(self.genotype, **self.examples.network_options())
+            self.network = self.examples.build(network, self.genotype)
         self.task = task(self.examples.classes)
         self.optimizer_factory = optimizer
         self.learning_rate = learning_rate

@@ -152,7 +152,7 @@ class SideBySide(Callback):
         child = GateSample.child({n: t.to(like) for n, t in space.one_hot(genotype).items()})
         measures = measure(module, repeat(child), self.batches)
         data = data_of(module.trainer)
-        network = build(genotype, **data.examples.network_options())
+        network = data.examples.build(build, genotype)
         weights = dict(network.named_parameters()).items()
         first = self.derived[0].genotype if self.derived else genotype
         return Derived(

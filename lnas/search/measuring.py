@@ -67,6 +67,6 @@ def measure_each(
         for sample in samples:
             loss, output, _ = module.run(batch, "held_out", sample)
             measures = module.task.batch_metrics(output, batch)
-            examples = loss.new_tensor(output.logits[..., 0].numel())
+            examples = loss.new_tensor(output.count)
             found.append({"loss": loss, "examples": examples, **measures})
     return found

@@ -101,7 +101,7 @@ class SearchModule(LightningModule):
         examples = examples or ImageExamples()
         with torch.random.fork_rng():
             torch.manual_seed(derive_seed(seed, "initial weights"))
-            self.supernet = supernet(space, **examples.network_options())
+            self.supernet = examples.build(supernet, space)
         self.supernet_call: NetCall = usual
         self.architecture = Architecture(space, relaxation or Softmax(), seed, edge_normalization)
         self.strategy = strategy or FirstOrder()

@@ -125,7 +125,7 @@ def cell_counter(evaluation: Options) -> Callable[[Genotype], Cost]:
 
     def count(genotype: Genotype) -> Cost:
         examples = made.data.examples
-        return network_cost(made.network(genotype, **examples.network_options()), examples)
+        return network_cost(examples.build(made.network, genotype), examples)
 
     return count
 

@@ -135,7 +135,8 @@ class Decoder(nn.Module):
             fused: Leave the scores to whoever asks; the loss does not need them.
         """
         dropped = sequence if masks.output is None else sequence * masks.output
-        state, activations = sequence[-1:].detach(), (sequence, dropped)
+        # Its own memory: a checkpoint of a view has the whole sequence.
+        state, activations = sequence[-1:].detach().clone(), (sequence, dropped)
         if fused:
             decoder = dropped, weight, self.bias
             return WordOutput(decoder, masks.output, state, activations)
@@ -174,6 +175,11 @@ class WordOutput(Output):
         """Unnormalised scores, (time, streams, words)."""
         return functional.linear(*self.decoder)
 
+    @property
+    def count(self) -> int:
+        """Number of words."""
+        return self.decoder[0][..., 0].numel()
+
     def cross_entropy(self, targets: Tensor) -> Tensor:
         """Return the mean cross entropy in nats, without writing the scores down."""
         with full_precision(self.decoder[0]):
@@ -198,5 +204,5 @@ def first_state(state: State, streams: int, like: Tensor) -> Tensor:
             f"The state has the shape {tuple(state.shape)} and the batch needs "
             f"{(1, streams, like.shape[-1])}; start a text of another width with state None."
         )
-    hidden: Tensor = state[0].to(like.dtype)
+    hidden: Tensor = state[0].to(like)  # a checkpoint's is on the host
     return hidden

@@ -16,6 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lnas.errors import InputError
 from lnas.operations import BatchNorm2d, full_precision
 from lnas.operations.activations import build_activation, curve_of
 from lnas.relaxations import CellGates
@@ -77,7 +78,15 @@ class RecurrentCell(nn.Module):
             path: Which way.
             input_mask: Factors of dropped inputs, (streams, D).
             mask: Factors of dropped hidden units, (streams, D).
+
+        Raises:
+            InputError: There is one stream alone, of which no statistics can be made.
         """
+        if len(hidden) < 2 and self.norm.mode != "running":
+            raise InputError(
+                f"{len(hidden)} text at once on this rank: the search cell normalises over texts "
+                "side by side; raise batch_size and measured_size to 2 or more for each rank."
+            )
         if input_mask is not None:
             inputs = inputs * input_mask
         table = gates.gates if gates.edges is None else gates.gates * gates.edges[:, None]

@@ -43,6 +43,11 @@ class Output:
     activations: tuple[Tensor, Tensor] | None = None
     entropy: Tensor | None = None
 
+    @property
+    def count(self) -> int:
+        """Number of images, or of words."""
+        return self.logits[..., 0].numel()
+
     def cross_entropy(self, targets: Tensor) -> Tensor:
         """Return the mean cross entropy of the scores in nats; targets are shaped like examples."""
         scores = self.logits.flatten(0, -2)

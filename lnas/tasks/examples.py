@@ -6,14 +6,18 @@ found out on made-up examples.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor
 
+from lnas.errors import InputError
 from lnas.tasks.base import Batch
 from lnas.tasks.language_modeling import TextBatch
+
+Net = TypeVar("Net")
 
 NOWHERE = torch.empty(0, device="meta")
 """Examples like this one have a shape and no content; nothing is computed with them."""
@@ -30,6 +34,24 @@ class Examples(ABC):
     @abstractmethod
     def network_options(self) -> dict[str, Any]:
         """Return the arguments by which networks and supernets are built to fit."""
+
+    def build(self, network: Callable[..., Net], *arguments: Any) -> Net:
+        """Return `network(*arguments, **network_options())`.
+
+        Raises:
+            InputError: The network is one for data of another kind.
+        """
+        options = self.network_options()
+        try:
+            return network(*arguments, **options)
+        except TypeError as error:
+            for name in options:
+                if f"unexpected keyword argument {name!r}" in str(error):
+                    raise InputError(
+                        f"{self} are not what the network is for, which takes no {name!r}; choose "
+                        "data and network of one kind."
+                    ) from error
+            raise
 
     @abstractmethod
     def inputs(self, count: int = 1, like: Tensor = NOWHERE) -> Tensor:

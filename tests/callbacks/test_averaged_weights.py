@@ -200,3 +200,14 @@ def test_what_cannot_work_is_refused(small_trainer):
     nothing = FakeText(evaluation=True, held_out=0)
     with pytest.raises(InputError, match="nothing is held out; hold data out"):
         small_trainer(AveragedWeights()).fit(module(), datamodule=nothing)
+    with pytest.raises(InputError, match="nothing is held out; hold data out"):
+        small_trainer(AveragedWeights(), limit_val_batches=0).fit(module(), datamodule=data())
+    with pytest.raises(InputError, match=r"watches 'eval/loss'; there are: .*eval/val_loss"):
+        small_trainer(AveragedWeights(monitor="eval/loss")).fit(module(), datamodule=data())
+
+
+def test_epochs_that_are_not_validated_have_no_say(small_trainer):
+    averaged = AveragedWeights()
+    trainer = small_trainer(averaged, epochs=5, check_val_every_n_epoch=2)
+    trainer.fit(module(), datamodule=data())
+    assert len(averaged.losses) == 2

@@ -79,6 +79,32 @@ def test_a_loss_that_is_none_returns_to_the_best_epoch_and_goes_on(tmp_path, wha
     assert "back to the best epoch, 0" in capsys.readouterr().out
 
 
+class Rising(Callback):
+    """Lets no epoch but the first ones look good."""
+
+    def on_train_epoch_end(self, trainer, module):
+        value = torch.tensor([4.0, 3.0, 5.0, 2.0, 6.0, 6.0][trainer.current_epoch]).double()
+        trainer.callback_metrics["eval/val_loss"] = value
+        trainer.callback_metrics["eval/val_perplexity"] = value.exp()
+
+
+@pytest.mark.parametrize("first", ["average", "return"])
+def test_a_mean_that_took_such_weights_in_is_that_of_the_best_epoch_again(tmp_path, first):
+    class Push(Callback):
+        def on_before_zero_grad(self, trainer, module, optimizer):
+            if (trainer.current_epoch, trainer.global_step % 6) == (4, 2):
+                module.network.embedding.weight.data.fill_(torch.nan)
+
+    averaged, back = AveragedWeights(patience=0), ReturnToBest()
+    pair = (averaged, back) if first == "average" else (back, averaged)
+    module = fit(tmp_path, Rising(), Push(), *pair, epochs=6)
+    assert back.returns == 1
+    epoch, _ = best_weight(tmp_path)
+    assert epoch == 3
+    assert averaged.steps > 0
+    assert all(weight.abs().max() < 100 for weight in module.network.parameters())
+
+
 def test_it_returns_so_often_and_not_before_there_is_a_best_epoch(tmp_path):
     with pytest.raises(NonFiniteError, match="epoch 0, batch 1"):
         fit(tmp_path / "early", Spoil((0, 1)), ReturnToBest())

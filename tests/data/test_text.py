@@ -80,7 +80,8 @@ def test_topics_are_in_every_python():
     assert {"<unk>", "<eos>", "the", "("} <= set(corpus.words)
     assert all(word == word.lower() for word in corpus.words)
     shares = [len(text) for text in (corpus.train, corpus.valid, corpus.test)]
-    assert shares[0] > 5 * max(shares[1:])
+    for size, share in zip(shares, (0.8, 0.1, 0.1), strict=True):
+        assert abs(size / sum(shares) - share) < 0.01
     assert Topics().split_hash == data.split_hash
     data.setup("fit")
 
@@ -104,11 +105,14 @@ def test_penn_treebank_is_the_published_one(data_root):
         ({"held_out": 1.5}, "held_out=1.5"),
         ({"architecture_fraction": 1.0}, "architecture_fraction=1.0"),
         ({"words": 0}, "words=0"),
+        ({"batch_size": 1}, "batch_size=1 and measured_size=1: a search normalises"),
+        ({"measured_size": 1}, "batch_size=4 and measured_size=1"),
+        ({"evaluation": True, "test_size": 90}, "90 texts side by side"),
     ],
 )
 def test_wrong_arguments_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        FakeText(**options)
+        FakeText(**options).setup()
 
 
 def test_texts_that_are_not_there_or_too_short_are_refused(tmp_path, monkeypatch):

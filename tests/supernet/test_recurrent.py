@@ -13,6 +13,7 @@ from lnas.operations.activations import register_activation
 from lnas.relaxations import GateSample
 from lnas.spaces import DartsSpace, RecurrentSpace
 from lnas.supernet import Dropouts, RecurrentSupernet
+from lnas.supernet.language import first_state
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 PATHS = ["fused", "reference"]
@@ -300,3 +301,22 @@ def test_wrong_arguments_are_refused(arguments, message):
         RecurrentSupernet(**{"space": RecurrentSpace(), **arguments})
     with pytest.raises(InputError, match="hidden is 1"):
         Dropouts(hidden=1)
+
+
+def test_states_of_a_checkpoint_go_where_the_network_is_and_hold_one_step():
+    assert first_state(torch.zeros(1, 2, 3), 2, torch.empty(3, device="meta")).is_meta
+    net = RecurrentSupernet(RecurrentSpace(nodes=1), vocabulary_size=5, units=3)
+    net.set_draw(0, "weights", 0, 1)
+    gates = GateSample({"recurrent": torch.full((1, 5), 0.2)})
+    state = net(torch.zeros(7, 2, dtype=torch.long), gates).state
+    assert state.untyped_storage().nbytes() == 2 * 3 * state.element_size()
+
+
+@pytest.mark.parametrize("path", ["fused", "reference"])
+def test_one_text_alone_is_refused(path):
+    net = RecurrentSupernet(RecurrentSpace(nodes=1), vocabulary_size=5, units=3)
+    net.path = path
+    net.set_draw(0, "weights", 0, 1)
+    gates = GateSample({"recurrent": torch.full((1, 5), 0.2)})
+    with pytest.raises(InputError, match="1 text at once on this rank"):
+        net(torch.zeros(7, 1, dtype=torch.long), gates)
