@@ -122,6 +122,18 @@ def write_table(folder: Path, columns: Mapping[str, Array]) -> None:
         np.savez_compressed(temporary, **arrays)
 
 
+def write_latency(folder: Path, devices: Mapping[str, Array]) -> None:
+    """Write `latency_ms.npz`, milliseconds by device, if there are any.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    if devices:
+        arrays: dict[str, Any] = dict(devices)
+        with replacing(folder / LATENCY) as temporary:
+            np.savez_compressed(temporary, **arrays)
+
+
 def needed_columns() -> list[str]:
     """Return the columns that a table must have."""
     accuracies = [f"{prefix}_test_200" for prefix, _ in DATASETS.values()]

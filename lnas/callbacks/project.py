@@ -57,6 +57,11 @@ class Project(SearchCallback):
             )
         self.start, self.every = start, every
         self.criterion = criterion or OperationStrength("mask", "accuracy", "random")
+        if self.criterion.topology == "strength":
+            raise InputError(
+                "Project(criterion: topology=strength) would leave the nodes all their edges, with "
+                "equal gates; choose greedy or once."
+            )
         self.decisions: list[Decision] = []
         self.projected = -1  # the last epoch that began with a projection
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from lnas.relaxations import GateSample
+from lnas.spaces import SearchSpace
 
 GROUPS = ("right", "wrong")
 SUMS = ("loss", "entropy", "examples")
@@ -31,6 +32,27 @@ def gate_costs(sample: GateSample, gradients: Mapping[str, Tensor]) -> dict[str,
         gradients: d loss / d gates, (cells, edges, ops) per cell type.
     """
     return {name: sample.gates[name].detach() * values for name, values in gradients.items()}
+
+
+def last_cell_cost(space: SearchSpace, costs: Tensor) -> Tensor:
+    """Return what the edges of a cell that the classifier reads cost together, in nats.
+
+    A skip connection between nodes hands the cost of its target on, which is left out: it would
+    count twice. Without a bias in the classifier this is L - H, see above.
+
+    Args:
+        space: The space of the cell, whose output has all nodes or, in NAS-Bench-201, the last one.
+        costs: (edges, ops).
+    """
+    ends = {space.inputs + space.nodes - 1}
+    if space.name != "nasbench201":
+        ends |= set(range(space.inputs, max(ends)))
+    read = [edge.target in ends for edge in space.edges]
+    total = costs[torch.tensor(read)].sum()
+    if "skip_connect" in space.operations:
+        handed = torch.tensor([edge.source in ends for edge in space.edges])
+        total = total - costs[handed, space.operations.index("skip_connect")].sum()
+    return total
 
 
 def sampled(gates: Tensor) -> Tensor:

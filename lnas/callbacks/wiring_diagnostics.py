@@ -18,7 +18,15 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from lnas.callbacks.wiring_costs import GROUPS, SUMS, CostSums, answers, gate_costs, sampled
+from lnas.callbacks.wiring_costs import (
+    GROUPS,
+    SUMS,
+    CostSums,
+    answers,
+    gate_costs,
+    last_cell_cost,
+    sampled,
+)
 from lnas.errors import InputError
 from lnas.loggers import JsonLines, log_row
 from lnas.search import SearchCallback, SearchModule, SearchStep
@@ -94,7 +102,8 @@ class WiringDiagnostics(SearchCallback):
         assert step.output is not None
         assert step.batch is not None
         each = gate_costs(step.sample, step.gate_gradients)
-        names, last = sorted(each), each[module.supernet.cell_types_of_cells[-1]][-1].sum()
+        names, final = sorted(each), each[module.supernet.cell_types_of_cells[-1]][-1]
+        last = last_cell_cost(module.space, final)
         scores, targets = step.output.logits.flatten(0, -2), step.batch[1].flatten()
         values = [*(each[name].sum(0) for name in names), last, answers(scores, targets).to(last)]
         *costs, last, answered = average(module.trainer.strategy, values)

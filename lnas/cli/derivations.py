@@ -15,7 +15,7 @@ from lnas.files import write_text
 from lnas.loggers.wandb_run import has_account
 from lnas.runs.criteria import KINDS, RULES, parse_criterion
 from lnas.runs.derivation import look
-from lnas.runs.folder import CONFIG, LAST, read_settings
+from lnas.runs.folder import CARD, CONFIG, LAST, read_card, read_settings
 from lnas.runs.side_by_side import SideBySide
 
 DEFAULT = ("magnitude", "select", "mask", "random")
@@ -58,10 +58,15 @@ def derive_command(arguments: Sequence[str]) -> int:
     part = SideBySide(criteria, given.batches, given.shuffle)
     beside = (run if run.name else run.resolve()).with_name(f"{run.resolve().name}-derive")
     folder = Path(given.folder) if given.folder else beside
-    check_folder(folder, given.overwrite)
+    replaced = check_folder(folder, given.overwrite)
+    status = read_card(run).get("status", "finished")
+    if status != "finished":
+        raise InputError(
+            f"{run} is {status}; let the search end first: lnas search --resume {run}."
+        )
     options = ["--config", str(run / CONFIG), f"--run.folder={folder}", logger_option(run)]
     options += ["--trainer.strategy=auto", "--trainer.devices=1", "--trainer.num_nodes=1"]
-    options += ["--run.overwrite=true"] if given.overwrite else []
+    options += ["--run.overwrite=true"] if replaced else []
     look(run, options, [part])
     report = {
         "run": str(run),
@@ -91,19 +96,23 @@ def logger_option(run: Path) -> str:
     return f"--trainer.logger={json.dumps(found or False)}"
 
 
-def check_folder(folder: Path, overwrite: bool) -> None:
+def check_folder(folder: Path, overwrite: bool) -> bool:
     """Refuse a folder that holds something else, or derivations that are to stay.
+
+    Returns:
+        Whether what it holds is replaced: derivations that never ended, or any with `overwrite`.
 
     Raises:
         InputError: It does.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    begun = overwrite and (folder / CONFIG).is_file() and not (folder / LAST).exists()
-    if not (folder / FILE).is_file() and not begun:
+        return overwrite
+    ended, trained = (folder / FILE).is_file(), any((folder / n).exists() for n in (LAST, CARD))
+    if not ended and (trained or not (folder / CONFIG).is_file()):
         raise InputError(f"{folder} holds something else than derivations; give another --folder.")
-    if not overwrite:
+    if ended and not overwrite:
         raise InputError(f"{folder} exists; replace it with --overwrite, or give another --folder.")
+    return True
 
 
 def print_report(console: Console, part: SideBySide, folder: Path) -> None:

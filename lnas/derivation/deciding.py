@@ -162,5 +162,6 @@ def _margin(
     rivals = preferences.clone()
     rivals[best] = -torch.inf
     second = int(rivals.argmax())
-    margin = float(preferences[best] - preferences[second])
+    # Not below 0, where rounding puts what is equal.
+    margin = max(0.0, float(preferences[best] - preferences[second]))
     return margin, found.error(places[best], places[second])

@@ -7,12 +7,12 @@ on the same held-out batches.
 """
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import final
 
 import torch
 from torch import Tensor
 
+from lnas.derivation.comparison import compare
 from lnas.derivation.criteria import SelectionContext, SelectionCriterion
 from lnas.errors import InputError
 from lnas.relaxations import GateSample
@@ -68,19 +68,10 @@ class RandomSearch(SelectionCriterion):
 
     @torch.no_grad()
     def losses(self, context: SelectionContext, cells: list[dict[str, Tensor]]) -> Tensor:
-        """Return the mean loss of each cell over the batches of all ranks, (cells,)."""
-        assert context.batches is not None
+        """Return the mean loss of each cell over the examples of all ranks, (cells,)."""
         samples = [self._sample(context, cell) for cell in cells]
-        rows = [
-            torch.stack([self._loss(context, sample, batch) for sample in samples])
-            for batch in islice(context.batches(), self.batches)
-        ]
-        return context.average(torch.stack(rows).double().mean(0))
+        return compare(context, samples, "loss", self.batches).values
 
     def _sample(self, context: SelectionContext, cell: Mapping[str, Tensor]) -> GateSample:
         logits = context.architecture.logits
         return GateSample.child({name: table.to(logits[name]) for name, table in cell.items()})
-
-    def _loss(self, context: SelectionContext, sample: GateSample, batch: object) -> Tensor:
-        assert context.loss is not None
-        return context.loss(sample, batch)

@@ -101,7 +101,7 @@ class OperationStrength(SelectionCriterion):
         cost: float | None = None
         for kind, row in self.order(context, undecided(architecture)):
             choice = self.decide(context, draft, (kind, row), cost)
-            tables[kind][row] = choice.strengths
+            tables[kind][row] = _favouring(choice)
             draft = draft.select(kind, row, choice.index)
             cost = choice.cost
             decisions.append(choice.decision)
@@ -197,6 +197,14 @@ class OperationStrength(SelectionCriterion):
             if self.topology == "greedy":
                 draft = draft.without(kind, choices[-1].index)
         return choices
+
+
+def _favouring(choice: Choice) -> Tensor:
+    """Return the strengths, the choice's ahead of those that equal it but for rounding."""
+    top = choice.strengths.max()
+    table = choice.strengths.minimum(torch.nextafter(top, top.new_tensor(-torch.inf)))
+    table[choice.index] = top
+    return table
 
 
 def _empty(context: SelectionContext) -> dict[str, Tensor]:

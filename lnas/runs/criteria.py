@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from torch import Tensor
 
@@ -109,6 +109,7 @@ def parse_criterion(text: str) -> NamedCriterion:
         if key not in allowed:
             known = ", ".join([*sorted(allowed), *RULE_OPTIONS])
             raise InputError(f"--criterion {text}: {name} has no option {key!r}; use {known}.")
+    _check_kinds(text, options, KINDS[name])
     if name == "argmax":
         ruled = {"rule": "every_edge", **ruled}
     try:
@@ -126,7 +127,23 @@ def _rule(text: str, options: dict[str, Any]) -> DerivationRule | None:
     unknown = [key for key in options if key not in inspect.signature(RULES[name]).parameters]
     if unknown:
         raise InputError(f"--criterion {text}: the rule {name} has no {unknown[0]}; leave it out.")
+    _check_kinds(text, options, RULES[name])
     return RULES[name](**options)
+
+
+def _check_kinds(text: str, options: Mapping[str, Any], made: Callable[..., Any]) -> None:
+    """Refuse values that are none of what the arguments of a class are annotated with.
+
+    Words that are one of a few are left to the class.
+    """
+    made = made.func if isinstance(made, partial) else made
+    hints = get_type_hints(made.__init__)
+    for key, value in options.items():
+        kinds = get_args(hints[key]) or (hints[key],)
+        kinds = (*kinds, int) if float in kinds else kinds
+        if all(isinstance(kind, type) for kind in kinds) and not isinstance(value, kinds):
+            allowed = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
+            raise InputError(f"--criterion {text}: {key}={value!r} is none; give {allowed}.")
 
 
 def _value(text: str) -> str | int | float | None:

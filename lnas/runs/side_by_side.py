@@ -97,6 +97,7 @@ class SideBySide(Callback):
                 f"The edges of {type(pl_module.supernet).__name__} cannot be exchanged; leave "
                 "--shuffle out."
             )
+        data_of(trainer).held_out_loader()
         for one in self.criteria:
             check_criterion(one.criterion, pl_module)
             one.check(pl_module.space, magnitudes(pl_module.architecture))

@@ -122,7 +122,7 @@ def check_plan(study: Study, planned: Sequence[Run]) -> None:
             # By itself: a mistake within the list of callbacks would not be named.
             parser = RunParser()
             parser.add_subclass_arguments(SelectionCriterion, "criterion")
-            parser.parse_object({"criterion": criterion})
+            parser.instantiate(parser.parse_object({"criterion": criterion}))
     for run in planned:
         if run.kind == "derive":
             assert run.after is not None

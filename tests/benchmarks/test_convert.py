@@ -3,8 +3,8 @@
 import numpy as np
 
 from lnas.benchmarks import NasBench201Benchmark
-from lnas.benchmarks.convert import columns_of, main
-from lnas.benchmarks.table import write_table
+from lnas.benchmarks.convert import columns_of, latency_of, main
+from lnas.benchmarks.table import write_latency, write_table
 from lnas.genotype import Genotype
 
 CELLS = [
@@ -34,11 +34,13 @@ class StandIn:
 
 def test_the_converted_table_holds_what_the_api_says(tmp_path):
     write_table(tmp_path, columns_of(StandIn()))
+    write_latency(tmp_path, latency_of(StandIn()))
     benchmark = NasBench201Benchmark(tmp_path)
     first, second = map(Genotype.from_text, CELLS)
     found = benchmark.query(first)
     assert (found.test_accuracy, found.validation_accuracy) == (0.015, 0.02125)
     assert (found.parameters, found.multiply_adds) == (129_306, 15_647_370)
+    assert found.latency == {"authors": 10.0}
     found = benchmark.query(second, "imagenet16")
     assert (found.row, found.test_accuracy, found.validation_accuracy) == (1, 0.145, 0.14125)
     assert found.parameters == 136_456

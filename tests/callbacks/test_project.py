@@ -33,6 +33,7 @@ class AlwaysFirst:
     """A criterion that decides without looking: the second operation, the first edge."""
 
     reads_batches = reads_accuracy = False
+    topology = "greedy"
 
     def order(self, context, places):
         return places
@@ -200,3 +201,8 @@ def test_removed_edges_are_gone_whatever_they_were_fixed_to():
     assert not architecture.noise_free().active["cell"][row].any()
     with pytest.raises(InputError, match="unknown cell type 'normal'"):
         architecture.remove("normal", "2_1")
+
+
+def test_a_rule_that_compares_strengths_leaves_projection_nothing_to_do():
+    with pytest.raises(InputError, match="topology=strength"):
+        Project(0, criterion=OperationStrength(topology="strength"))

@@ -1,7 +1,11 @@
 """RandomSearch chooses the cell of the least held-out loss, on all ranks the same."""
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import islice
+from threading import Barrier
 
 import pytest
 import torch
@@ -16,13 +20,18 @@ from lnas.spaces import DartsSpace, NasBench201Space
 from lnas.supernet import Architecture, ConvolutionalSupernet, NasBench201Supernet
 
 
-def context_of(space, net, batches, average=lambda tensor: tensor, **options):
+def context_of(space, net, batches, average=lambda tensor: tensor, ranks=1):
     def loss(sample, batch):
         with statistics(net, "batch"):
             return functional.cross_entropy(net(batch[0], sample).logits, batch[1])
 
+    def measures(samples, batch):
+        count = torch.tensor(len(batch[1]))
+        return [{"loss": loss(sample, batch), "examples": count} for sample in samples]
+
     architecture = Architecture(space, RandomCell())
-    return SelectionContext(architecture, net, lambda: iter(batches), loss, 3, average, **options)
+    given = architecture, net, lambda: iter(batches), loss, 3, average, measures, ranks
+    return SelectionContext(*given)
 
 
 @pytest.fixture(params=["nasbench201", "darts"])
@@ -58,6 +67,19 @@ def test_the_derived_cell_has_the_least_loss_of_all_that_were_drawn(context):
     assert space.derive(criterion.scores(context)) == genotypes[best]
 
 
+def test_each_image_counts_the_same_in_the_last_small_batch(context):
+    criterion, whole = RandomSearch(architectures=3), list(context.batches())
+    small = [(images[:2], labels[:2]) for images, labels in whole[-1:]]
+    context = replace(context, batches=lambda: iter([*whole[:1], *small]))
+    drawn = [criterion.draw(context, index) for index in range(3)]
+    first, last = (
+        [context.loss(GateSample.child(c), b).item() for c in drawn] for b in (whole[0], small[0])
+    )
+    expected = [(6 * one + 2 * other) / 8 for one, other in zip(first, last, strict=True)]
+    expected = torch.tensor(expected).double()
+    torch.testing.assert_close(criterion.losses(context, drawn), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_fewer_batches_can_be_asked_for(context):
     criterion = RandomSearch(architectures=3, batches=2)
     drawn = [criterion.draw(context, index) for index in range(3)]
@@ -79,17 +101,23 @@ def test_ranks_that_see_other_images_choose_the_same_cell():
     criterion = RandomSearch(architectures=30)
     alone = [context_of(space, net, share) for share in shares]
     drawn = [criterion.draw(alone[0], index) for index in range(30)]
-    losses = [criterion.losses(context, drawn) for context in alone]
-    mean = (losses[0] + losses[1]) / 2
+    mean = sum(criterion.losses(context, drawn) for context in alone) / 2
 
-    chosen = []
-    for share, own in zip(shares, losses, strict=True):
+    met, given = Barrier(2), [None, None]
 
-        def average(tensor, own=own):
-            torch.testing.assert_close(tensor, own)
-            return mean
+    def on_rank(rank):
+        def average(tensor):
+            given[rank] = tensor
+            met.wait()
+            result = (given[0] + given[1]) / 2
+            met.wait()
+            return result
 
-        chosen.append(space.derive(criterion.scores(context_of(space, net, share, average))))
+        context = context_of(space, copy.deepcopy(net), shares[rank], average, ranks=2)
+        return space.derive(criterion.scores(context))
+
+    with ThreadPoolExecutor(2) as ranks:
+        chosen = list(ranks.map(on_rank, range(2)))
     assert chosen[0] == chosen[1] == space.derive(drawn[int(mean.argmin())])
     apart = [space.derive(criterion.scores(context)) for context in alone]
     assert apart[0] != apart[1]

@@ -1,6 +1,7 @@
 """Operation strengths: the released numbers, a naive oracle, and what must not change."""
 
 import copy
+import dataclasses
 import itertools
 import math
 import threading
@@ -144,6 +145,22 @@ def test_select_and_mask_disagree_on_a_linear_supernet(mode, losses, best):
     ranked = sorted(losses, reverse=mode == "mask")
     assert decision.margin == pytest.approx(abs(ranked[0] - ranked[1]))
     assert decision.margin_error is None  # a single batch tells nothing of its error
+
+
+def test_the_first_of_operations_that_equal_but_for_rounding_is_derived():
+    context = linear_context()
+    losses = iter([torch.tensor([1.0, 0.5, 0.5 - 1e-16, 0.7])])
+
+    def measures(samples, batch):
+        return [{"loss": loss, "examples": torch.ones(())} for loss in next(losses)]
+
+    criterion = OperationStrength("select")
+    scores = criterion.scores(dataclasses.replace(context, measures=measures))
+    (decision,) = criterion.decisions
+    assert decision.strengths["relu"] > decision.strengths["tanh"]
+    assert (decision.operation, decision.margin) == ("tanh", 0.0)
+    derived = context.architecture.space.derive(scores)
+    assert derived.edges("recurrent") == [(1, 0, "tanh")]
 
 
 def first(costs, wanted):
