@@ -110,7 +110,8 @@ class _Mixed(torch.autograd.Function):
         grad, (x, gates, factors, *rest) = channels_last(grads[0]), ctx.saved_tensors
         forms, moments, run = ctx.forms, ctx.moments, Functions(x)
         (needs_x, needs_gates), wanted = ctx.needs_input_grad[:2], ctx.needs_input_grad[5:]
-        images = iter(rest[: -len(wanted)])
+        x = channels_last(x)  # who keeps tensors for backward may lay them out anew
+        images = map(channels_last, rest[: -len(wanted)])
         chains = [[next(images) for _ in blocks] for blocks in forms]
         own_weights = _by_block(rest[-len(wanted) :], forms)
         asked = _by_block(wanted, forms)

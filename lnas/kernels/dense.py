@@ -218,7 +218,9 @@ class _DenseEdges(torch.autograd.Function):
             raise RuntimeError(NO_SECOND_DERIVATIVE)
         (x, gates, *rest), forms = ctx.saved_tensors, ctx.forms
         count, behind = forms.count, [channels_last(grad) for grad in grads]
-        images, weights = rest[:count], [w.detach().contiguous() for w in rest[count:]]
+        # Who keeps tensors for backward may lay them out anew.
+        x, images = channels_last(x), [channels_last(image) for image in rest[:count]]
+        weights = [w.detach().contiguous() for w in rest[count:]]
         needs_x, needs_gates, _, _, *needs = ctx.needs_input_grad
         needs_weights, needs_biases = needs[len(behind) :][:count], needs[len(behind) + count :]
         calls = _Calls(x, forms, gates, weights)

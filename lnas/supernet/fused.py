@@ -99,13 +99,14 @@ class _Run:
     ) -> None:
         self.edges, self.norms = edges, norms
         self.parts = edges.extras.partial_channels
-        matrix = gates.gates if gates.edges is None else gates.gates * gates.edges[:, None]
         # Normalisation wants float32 scales for the half-precision states of autocast.
         half = like.dtype in (torch.bfloat16, torch.float16)
         kind = torch.float32 if half else like.dtype
-        self.gates, self.channels = matrix.to(kind), like.shape[1] // self.parts
-        self.edge_weights = None if gates.edges is None else gates.edges.to(kind).unbind()
-        self.columns = matrix.shape[1]
+        weights = None if gates.edges is None else gates.edges.to(kind)
+        matrix = gates.gates.to(kind)
+        self.gates = matrix if weights is None else matrix * weights[:, None]
+        self.edge_weights = None if weights is None else weights.unbind()
+        self.columns, self.channels = matrix.shape[1], like.shape[1] // self.parts
         self.factors = gates.factors
         self.scalars: tuple[Tensor, ...] = ()
         self.scales: tuple[Tensor, ...] = ()
@@ -235,7 +236,9 @@ class _Run:
         biases = [operation.conv1.bias for operation in operations]
         # Normalisation takes the bias away: it moves the averages, and its gradient is exactly 0.
         given = [bias for bias in biases if bias is not None]
-        shift = torch.cat(given) * 0.0 if len(given) == len(biases) else None
+        nothing = weight.new_zeros(source.relu.shape[1])
+        each = [nothing if bias is None else bias for bias in biases]
+        shift = torch.cat(each) * 0.0 if given else None
         y = normalize(
             functional.conv2d(source.relu, weight, padding=operations[0].kernel // 2),
             norms,

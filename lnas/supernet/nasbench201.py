@@ -6,8 +6,10 @@ affine, their convolutions have a bias, and pools are not normalised.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lnas.errors import InputError
@@ -23,6 +25,9 @@ from lnas.tasks import Output, State
 class NasBench201Cell(nn.Module):
     """One input, nodes in a directed acyclic graph, the last node is the output.
 
+    Operations of which nothing reaches the output are inactive, whatever the sample says: they get
+    no gradients, and their statistics stand still.
+
     Args:
         space: The search space.
         channels: Channels of each state.
@@ -37,7 +42,21 @@ class NasBench201Cell(nn.Module):
 
     def forward(self, x: Tensor, gates: CellGates, path: Path) -> Tensor:
         """Return the cell's output, (N, C, H, W)."""
+        if gates.active is not None:
+            gates = replace(gates, active=self._reaching(gates.active))
         return self.give(self.edges(self.read(x), gates, path, self.node_norms))
+
+    def _reaching(self, active: Tensor) -> Tensor:
+        """Return which active operations, (edges, ops), the output depends on."""
+        space = self.edges.space
+        computed = torch.tensor([name != "none" for name in self.edges.names])
+        carries = (active & computed).any(1).tolist()
+        reaching = {space.edges[-1].target}
+        for node in range(space.edges[-1].target - 1, space.inputs - 1, -1):
+            ways = zip(space.edges, carries, strict=True)
+            if any(on and e.source == node and e.target in reaching for e, on in ways):
+                reaching.add(node)
+        return active & torch.tensor([[edge.target in reaching] for edge in space.edges])
 
     def read(self, *given: Tensor) -> list[Tensor]:
         """Return the input state, (N, C, H, W)."""

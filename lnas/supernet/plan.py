@@ -1,13 +1,13 @@
 """Plans: which work of a cell the fused path shares, decided once per structure and mask.
 
 A plan holds names and numbers, no modules, so that all cells of a type share it. What an operation
-is must be known exactly: a subclass, a replaced normalisation or a hook makes it `other`, and
-`other` is computed by the operation itself.
+is must be known exactly: a subclass, another convolution or normalisation in its place or a hook
+makes it `other`, and `other` is computed by the operation itself.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
@@ -74,27 +74,73 @@ def plan_of(edges: "SearchEdges", active: Active) -> Plan:
 def kind_of(operation: nn.Module) -> str:
     """Return how the fused path computes an operation."""
     kind, norms = _KINDS.get(type(operation), ("other", ()))
-    parts = (operation, *operation._modules.values())
-    if not all(part is None or _as_built(part, kind == "dense") for part in parts):
+    if kind == "other" or not _usual(operation):
         return "other"
+    parts = operation._modules
     for name in norms:
-        norm = operation._modules.get(name)
+        norm = parts.get(name)
         if not (type(norm) is BatchNorm2d or (norm is None and kind == "pool")):
             return "other"
         if kind in ("pool", "dense") and norm is not None and norm.affine:
             return "other"
-    return kind
+    convolutions = _convolutions(operation)
+    if parts.keys() - norms != convolutions.keys() or not all(map(_usual, parts.values())):
+        return "other"
+    biased = kind == "dense"
+    as_built = all(one.is_that_of(parts[name], biased) for name, one in convolutions.items())
+    return kind if as_built else "other"
 
 
-def _as_built(part: nn.Module, biased: bool) -> bool:
-    """Whether a module computes what its kind and its weight say, and nobody listens."""
-    hooks = part._forward_hooks or part._forward_pre_hooks
-    if hooks or part._backward_hooks or part._backward_pre_hooks:
-        return False
-    if not isinstance(part, nn.Conv2d):
+def _usual(part: nn.Module | None) -> bool:
+    """Whether a module computes what its class says, and nobody listens."""
+    if part is None:
         return True
-    known = type(part) in (nn.Conv2d, DepthwiseConv2d) and part.padding_mode == "zeros"
-    return known and (biased or part.bias is None)
+    hooks = part._forward_hooks or part._forward_pre_hooks
+    listened = hooks or part._backward_hooks or part._backward_pre_hooks
+    return not listened and "forward" not in vars(part)
+
+
+def _convolutions(operation: nn.Module) -> dict[str, "_Convolution"]:
+    """Return the convolutions of an operation as they were built."""
+    if isinstance(operation, FactorizedReduce):
+        c = operation.bn1.num_features
+        return dict.fromkeys(("conv1", "conv2"), _Convolution(nn.Conv2d, c, c // 2, 1))
+    if not isinstance(operation, SeparableConv | DilatedConv | ReLUConv):
+        return {}
+    c, k, stride = operation.bn1.num_features, operation.kernel, operation.stride
+    if isinstance(operation, ReLUConv):
+        return {"conv1": _Convolution(nn.Conv2d, c, c, k, stride)}
+    pointwise = _Convolution(nn.Conv2d, c, c, 1)
+    if isinstance(operation, DilatedConv):
+        return {"dw1": _Convolution(DepthwiseConv2d, c, c, k, stride, 2), "pw1": pointwise}
+    first, second = (_Convolution(DepthwiseConv2d, c, c, k, s) for s in (stride, 1))
+    return {"dw1": first, "pw1": pointwise, "dw2": second, "pw2": pointwise}
+
+
+class _Convolution(NamedTuple):
+    """A 'same' convolution of all channels, or of each by itself."""
+
+    kind: type[nn.Conv2d]
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+
+    def is_that_of(self, part: nn.Module | None, biased: bool) -> bool:
+        """Whether a module is this one; `biased`: it may have a bias."""
+        if not isinstance(part, nn.Conv2d) or type(part) is not self.kind:
+            return False
+        groups = self.inputs if self.kind is DepthwiseConv2d else 1
+        pad = self.dilation * (self.kernel - 1) // 2
+        sides = part.kernel_size, part.stride, part.dilation, part.padding
+        return (
+            (part.in_channels, part.out_channels, part.groups)
+            == (self.inputs, self.outputs, groups)
+            and sides == tuple((n, n) for n in (self.kernel, self.stride, self.dilation, pad))
+            and part.padding_mode == "zeros"
+            and (biased or part.bias is None)
+        )
 
 
 @lru_cache(maxsize=64)

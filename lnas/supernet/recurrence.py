@@ -46,6 +46,7 @@ def recurrence(
         norm: Normalises the first state and every node; without scale and shift.
         outputs: The nodes whose mean is the hidden state; None: all.
     """
+    hidden = hidden.contiguous()
     inputs = (projected, hidden, recurrent, gates, *weights.values())
     learning = [torch.is_grad_enabled() and tensor.requires_grad for tensor in inputs]
     means = tuple(outputs or range(1, len(plan) + 1))

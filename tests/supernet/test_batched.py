@@ -65,6 +65,26 @@ def test_sides_may_be_odd(net):
     torch.testing.assert_close(*results, rtol=1e-9, atol=1e-10)
 
 
+def test_what_does_not_reach_the_output_has_no_gradient(assert_equal_paths):
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    net = NasBench201Supernet(NasBench201Space(), channels=4, cells=1)
+    space, chosen = net.space, torch.zeros(6, 5)
+    cell = {"1_0": "nor_conv_3x3", "2_0": "nor_conv_1x1", "3_0": "skip_connect"}
+    cell |= {"2_1": "avg_pool_3x3", "3_1": "none", "3_2": "none"}
+    for edge, name in cell.items():
+        chosen[space.edge_row(edge), space.operation_column(name)] = 1
+    sample = GateSample({"cell": chosen.requires_grad_()}, {"cell": chosen > 0})
+    before = {name: value.clone() for name, value in net.named_buffers()}
+    _, grads, buffers = assert_equal_paths(net, sample, torch.randn(2, 3, 8, 8))
+    within = [name for name in grads if ".edges." in name]
+    assert within
+    assert all(grads[name] is None for name in within)
+    assert not grads["gates.cell"][:, space.operation_column("nor_conv_3x3")].any()
+    still = [name for name in buffers if ".edges." in name]
+    assert all(torch.equal(buffers[name], before[name]) for name in still)
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_an_operation_may_be_alone_in_its_cell(net, assert_equal_paths, layout):
     kinds = net.space.cell_types

@@ -1,5 +1,7 @@
 """The fused path equals the reference path: outputs, every gradient, running statistics."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch.nn import functional
 
 from lnas import operations
 from lnas.operations import BatchNorm2d, plain_averages, statistics
+from lnas.operations.depthwise import DepthwiseConv2d
 from lnas.relaxations import GateSample
 from lnas.spaces import DartsSpace, NasBench201Space
 from lnas.supernet import ConvolutionalSupernet, NasBench201Supernet
@@ -241,6 +244,75 @@ def test_what_was_changed_within_an_operation_is_respected(
     changed = assert_equal_paths(net, sample, images)[0]
     # A normalisation takes a bias away; the running averages, which were compared, have it.
     assert torch.allclose(changed, plain) == (change == "bias")
+
+
+class Standardised(nn.Conv2d):
+    def forward(self, x):
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return functional.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+@pytest.mark.parametrize(
+    ("operation", "part", "made"),
+    [
+        ("nor_conv_3x3", "conv1", lambda: nn.Conv2d(4, 4, 3, padding=2, dilation=2)),
+        ("nor_conv_3x3", "conv1", lambda: nn.Conv2d(4, 4, 3, padding=1, groups=2)),
+        ("nor_conv_3x3", "conv1", lambda: nn.Conv2d(4, 4, 3, padding=1, bias=False)),
+        ("nor_conv_3x3", "conv1", lambda: Standardised(4, 4, 3, padding=1)),
+        ("sep_conv_3x3", "dw1", lambda: nn.Conv2d(4, 4, 3, padding=1, bias=False)),
+        ("sep_conv_3x3", "dw2", lambda: DepthwiseConv2d(4, 3, dilation=2)),
+        ("sep_conv_3x3", "pw1", lambda: nn.Conv2d(4, 4, 1, groups=4, bias=False)),
+        ("sep_conv_3x3", "pw1", lambda: nn.Sequential(nn.Conv2d(4, 4, 1, bias=False), nn.Tanh())),
+        ("dil_conv_3x3", "dw1", lambda: DepthwiseConv2d(4, 3, dilation=3)),
+        ("dil_conv_3x3", "pw1", lambda: nn.Conv2d(4, 4, 1, bias=True)),
+    ],
+)
+def test_another_convolution_in_an_operation_is_respected(
+    make, operation, part, made, random_sample, assert_equal_paths
+):
+    net = make("nasbench201" if operation == "nor_conv_3x3" else "darts")
+    setattr(net.cells[0].edges["2_0"][operation], part, made())
+    assert_equal_paths(net, random_sample(net, 2), torch.randn(2, 3, 8, 8))
+
+
+def sine_of(function, *inputs):
+    return function(*inputs).sin()
+
+
+def test_another_way_through_an_operation_is_respected(make, random_sample, assert_equal_paths):
+    net = make("darts")
+    for name in ("sep_conv_3x3", "max_pool_3x3"):
+        operation = net.cells[0].edges["2_0"][name]
+        operation.forward = partial(sine_of, type(operation).forward, operation)
+    sample, images = random_sample(net, 2), torch.randn(2, 3, 8, 8)
+    net.path = "reference"
+    wanted = net(images, sample).logits
+    net.path = "fused"
+    torch.testing.assert_close(net(images, sample).logits, wanted, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["darts", "nasbench201"])
+def test_tensors_may_be_kept_in_another_layout(make, name, random_sample, run):
+    net = make(name)
+    sample, images = random_sample(net, 2), torch.randn(2, 3, 8, 8)
+    plain = run(net, "fused", sample, images)
+    hooks = torch.autograd.graph.saved_tensors_hooks(
+        lambda kept: kept.detach().clone(memory_format=torch.contiguous_format), lambda kept: kept
+    )
+    with hooks:
+        again = run(net, "fused", sample, images)
+    torch.testing.assert_close(again, plain, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["darts", "nasbench201"])
+def test_gates_of_single_precision_are_rounded_once(make, name, assert_equal_paths):
+    net = make(name)
+    shape = len(net.space.edges), len(net.space.operations)
+    kinds = net.space.cell_types
+    gates = {kind: torch.rand(shape, dtype=torch.float32) for kind in kinds}
+    edges = {kind: torch.rand(shape[0], dtype=torch.float32) for kind in kinds}
+    sample = GateSample(gates, None, edges)
+    assert_equal_paths(net, sample, torch.randn(2, 3, 8, 8))
 
 
 def test_of_another_kind_or_size_is_what_a_custom_operation_gives(

@@ -312,6 +312,19 @@ def test_states_of_a_checkpoint_go_where_the_network_is_and_hold_one_step():
     assert state.untyped_storage().nbytes() == 2 * 3 * state.element_size()
 
 
+def test_a_state_may_lie_in_memory_as_it_likes():
+    torch.set_default_dtype(torch.float64)
+    net = RecurrentSupernet(RecurrentSpace(nodes=2), vocabulary_size=5, units=3)
+    net.set_draw(0, "weights", 0, 1)
+    gates = GateSample({"recurrent": torch.full((3, 5), 0.2)})
+    words, state = torch.randint(5, (4, 8)), torch.randn(1, 3, 8).transpose(1, 2)
+    found = []
+    for given in (state, state.contiguous()):
+        out = net(words, gates, given).logits.square().sum()
+        found.append(torch.autograd.grad(out, list(net.parameters())))
+    torch.testing.assert_close(*found, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("path", ["fused", "reference"])
 def test_one_text_alone_is_refused(path):
     net = RecurrentSupernet(RecurrentSpace(nodes=1), vocabulary_size=5, units=3)
