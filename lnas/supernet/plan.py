@@ -7,7 +7,7 @@ makes it `other`, and `other` is computed by the operation itself.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -83,12 +83,16 @@ def kind_of(operation: nn.Module) -> str:
             return "other"
         if kind in ("pool", "dense") and norm is not None and norm.affine:
             return "other"
-    convolutions = _convolutions(operation)
-    if parts.keys() - norms != convolutions.keys() or not all(map(_usual, parts.values())):
+    expected = _convolutions(kind, operation)
+    if parts.keys() - norms != expected.keys():
         return "other"
-    biased = kind == "dense"
-    as_built = all(one.is_that_of(parts[name], biased) for name, one in convolutions.items())
-    return kind if as_built else "other"
+    for name, wanted in expected.items():
+        part = parts[name]
+        if not isinstance(part, nn.Conv2d) or _convolution(part) != wanted:
+            return "other"
+        if part.bias is not None and kind != "dense":
+            return "other"
+    return kind if all(map(_usual, parts.values())) else "other"
 
 
 def _usual(part: nn.Module | None) -> bool:
@@ -97,50 +101,44 @@ def _usual(part: nn.Module | None) -> bool:
         return True
     hooks = part._forward_hooks or part._forward_pre_hooks
     listened = hooks or part._backward_hooks or part._backward_pre_hooks
-    return not listened and "forward" not in vars(part)
+    return not listened and "forward" not in part.__dict__
 
 
-def _convolutions(operation: nn.Module) -> dict[str, "_Convolution"]:
-    """Return the convolutions of an operation as they were built."""
-    if isinstance(operation, FactorizedReduce):
-        c = operation.bn1.num_features
-        return dict.fromkeys(("conv1", "conv2"), _Convolution(nn.Conv2d, c, c // 2, 1))
-    if not isinstance(operation, SeparableConv | DilatedConv | ReLUConv):
+def _convolution(part: nn.Conv2d) -> tuple[object, ...]:
+    """Return all that says what a convolution computes, its weight and bias apart."""
+    channels = part.in_channels, part.out_channels, part.groups
+    steps = part.kernel_size, part.stride, part.dilation, part.padding
+    return type(part), *channels, *steps, part.padding_mode
+
+
+def _convolutions(kind: str, operation: Any) -> dict[str, tuple[object, ...]]:
+    """Return that of each convolution of an operation, as it was built."""
+    if kind in ("identity", "pool"):
         return {}
-    c, k, stride = operation.bn1.num_features, operation.kernel, operation.stride
-    if isinstance(operation, ReLUConv):
-        return {"conv1": _Convolution(nn.Conv2d, c, c, k, stride)}
-    pointwise = _Convolution(nn.Conv2d, c, c, 1)
-    if isinstance(operation, DilatedConv):
-        return {"dw1": _Convolution(DepthwiseConv2d, c, c, k, stride, 2), "pw1": pointwise}
-    first, second = (_Convolution(DepthwiseConv2d, c, c, k, s) for s in (stride, 1))
+    kernel = 1 if kind == "reduce" else operation.kernel
+    make = _as_built.__wrapped__ if torch.compiler.is_compiling() else _as_built
+    return make(kind, operation._modules["bn1"].num_features, kernel, operation.stride)
+
+
+@lru_cache(maxsize=64)
+def _as_built(
+    operation: str, channels: int, kernel: int, stride: int
+) -> dict[str, tuple[object, ...]]:
+    def same(kind: type, outputs: int, k: int, stride: int, dilation: int) -> tuple[object, ...]:
+        groups = channels if kind is DepthwiseConv2d else 1
+        pad = dilation * (k - 1) // 2
+        pairs = ((n, n) for n in (k, stride, dilation, pad))
+        return kind, channels, outputs, groups, *pairs, "zeros"
+
+    if operation == "reduce":
+        return dict.fromkeys(("conv1", "conv2"), same(nn.Conv2d, channels // 2, 1, 1, 1))
+    if operation == "dense":
+        return {"conv1": same(nn.Conv2d, channels, kernel, stride, 1)}
+    pointwise = same(nn.Conv2d, channels, 1, 1, 1)
+    if operation == "dilated":
+        return {"dw1": same(DepthwiseConv2d, channels, kernel, stride, 2), "pw1": pointwise}
+    first, second = (same(DepthwiseConv2d, channels, kernel, s, 1) for s in (stride, 1))
     return {"dw1": first, "pw1": pointwise, "dw2": second, "pw2": pointwise}
-
-
-class _Convolution(NamedTuple):
-    """A 'same' convolution of all channels, or of each by itself."""
-
-    kind: type[nn.Conv2d]
-    inputs: int
-    outputs: int
-    kernel: int
-    stride: int = 1
-    dilation: int = 1
-
-    def is_that_of(self, part: nn.Module | None, biased: bool) -> bool:
-        """Whether a module is this one; `biased`: it may have a bias."""
-        if not isinstance(part, nn.Conv2d) or type(part) is not self.kind:
-            return False
-        groups = self.inputs if self.kind is DepthwiseConv2d else 1
-        pad = self.dilation * (self.kernel - 1) // 2
-        sides = part.kernel_size, part.stride, part.dilation, part.padding
-        return (
-            (part.in_channels, part.out_channels, part.groups)
-            == (self.inputs, self.outputs, groups)
-            and sides == tuple((n, n) for n in (self.kernel, self.stride, self.dilation, pad))
-            and part.padding_mode == "zeros"
-            and (biased or part.bias is None)
-        )
 
 
 @lru_cache(maxsize=64)
