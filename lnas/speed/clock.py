@@ -24,9 +24,11 @@ from lnas.search.streams import ArchitectureStream
 from lnas.speed.launches import Launches
 from lnas.supernet.base import Path
 from lnas.supernet.batched import edge_batching
+from lnas.supernet.compiling import CompiledCells
 from lnas.tasks import Batch
 
 ORACLE, FUSED, COMPILED, BATCHED = "oracle", "fused", "compiled", "as on a GPU"
+CELLS = "torch.compile"
 FORWARD, WEIGHTS, ARCHITECTURE, SECOND = (
     "forward",
     "weight step",
@@ -71,15 +73,6 @@ def ways() -> list[str]:
     return [ORACLE, FUSED, *([COMPILED] if kernels.available() else [])]
 
 
-@contextmanager
-def _taken(way: str, module: SearchModule) -> Iterator[None]:
-    path: Path = "reference" if way == ORACLE else "fused"
-    compiled = kernels.disabled() if way in (FUSED, BATCHED) else nullcontext()
-    batched = edge_batching(True) if way == BATCHED else nullcontext()
-    with module.supernet.using(path), compiled, batched:
-        yield
-
-
 @final
 class Clock(SearchStrategy):
     """Times all passes of a batch every way; its first batch warms up and counts instead.
@@ -87,18 +80,20 @@ class Clock(SearchStrategy):
     Args:
         moves: Whether the architecture is stepped, too.
         reads: Whether its steps have batches of their own, as those of second order must.
+        cells: Whether both steps are also timed with cells that torch.compile compiles.
 
     Attributes:
         timings: By kind of pass.
         work: By kind of pass and way; on a CPU also of the way that a GPU would take.
     """
 
-    def __init__(self, moves: bool = True, reads: bool = True) -> None:
+    def __init__(self, moves: bool = True, reads: bool = True, cells: bool = False) -> None:
         self.reads_architecture_stream, self.moves_architecture = reads, moves
         self.timings: dict[str, Timing] = {}
         self.work: dict[str, dict[str, Work]] = {}
         self.kinds = [FORWARD, WEIGHTS, *([ARCHITECTURE, SECOND] if moves and reads else [])]
         self._second = SecondOrder()
+        self._cells = CompiledCells() if cells else None
 
     def step(self, module: SearchModule, batch: Batch, step: SearchStep) -> None:
         """Run every kind of pass every way."""
@@ -112,12 +107,15 @@ class Clock(SearchStrategy):
         warm = bool(self.work)
         both: dict[str, float] = {}
         # Batched edges are slow on a CPU, which can count all the same what a GPU would launch.
-        counted = [*ways(), *([BATCHED] if module.device.type == "cpu" else [])]
+        counted = [BATCHED] if module.device.type == "cpu" and not warm else []
         for kind in self.kinds:
-            for way in ways() if warm else counted:
-                with _taken(way, module):
+            of_cells = [CELLS] if self._cells and kind in (WEIGHTS, ARCHITECTURE) else []
+            for way in [*ways(), *of_cells, *counted]:
+                with self._taken(way, module):
                     if not warm:
                         self._run(kind, way, module, batch, step)
+                        if way == CELLS:  # what counts would be compiled with it
+                            continue
                         with _counted(module.trainer.optimizers) as work:
                             self._run(kind, way, module, batch, step)
                         self.work.setdefault(kind, {})[way] = work
@@ -128,6 +126,21 @@ class Clock(SearchStrategy):
                     both[way] = both.get(way, 0.0) + seconds
         for way, seconds in both.items():
             self._add(BOTH, way, seconds)
+
+    @contextmanager
+    def _taken(self, way: str, module: SearchModule) -> Iterator[None]:
+        supernet = module.supernet
+        path: Path = "reference" if way == ORACLE else "fused"
+        compiled = nullcontext() if way in (ORACLE, COMPILED) else kernels.disabled()
+        batched = edge_batching(True) if way == BATCHED else nullcontext()
+        usual = supernet.cell_call
+        try:
+            if way == CELLS and self._cells:
+                supernet.cell_call = self._cells
+            with supernet.using(path), compiled, batched:
+                yield
+        finally:
+            supernet.cell_call = usual
 
     def _add(self, kind: str, way: str, seconds: float) -> None:
         self.timings.setdefault(kind, Timing()).seconds.setdefault(way, []).append(seconds)

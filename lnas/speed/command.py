@@ -4,6 +4,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NoReturn
@@ -32,6 +33,7 @@ what they leave open is DARTS at the paper's size, on made-up images of CIFAR-10
   lnas speed --config darts_nasbench201
   lnas speed --overhead
 """
+COMPILE = "time both steps with cells compiled by torch.compile, too: minutes for each cell first"
 OVERHEAD = "time whole steps of the search, callbacks and a row of the logs each, and bare ones"
 MEBI = 2**20
 
@@ -55,7 +57,7 @@ def speed_command(arguments: Sequence[str]) -> int:
     before = torch.get_num_threads()
     torch.set_num_threads(given.threads)
     console = Console(highlight=False, width=120 if given.markdown else None)
-    measure = measured_overhead if given.overhead else measured
+    measure = measured_overhead if given.overhead else partial(measured, cells=given.compile)
     try:
         with tempfile.TemporaryDirectory() as scratch, console.status("timing"):
             found = measure(options, given.rounds, given.batch_size, Path(scratch) / "run")
@@ -81,7 +83,9 @@ def speed_command(arguments: Sequence[str]) -> int:
     return 0
 
 
-def measured(arguments: Sequence[str], rounds: int, batch_size: int, folder: Path) -> Clock:
+def measured(
+    arguments: Sequence[str], rounds: int, batch_size: int, folder: Path, cells: bool = False
+) -> Clock:
     """Search with a clock as strategy: one batch to warm up, `rounds` that are timed.
 
     Args:
@@ -89,6 +93,7 @@ def measured(arguments: Sequence[str], rounds: int, batch_size: int, folder: Pat
         rounds: Batches that are timed.
         batch_size: Images of a batch.
         folder: Where the run may write.
+        cells: Whether both steps are also timed with cells compiled by torch.compile.
 
     Raises:
         InputError: An option cannot be used.
@@ -96,7 +101,12 @@ def measured(arguments: Sequence[str], rounds: int, batch_size: int, folder: Pat
     options = _options(arguments, rounds + 1, batch_size, folder)
     cli = prepare("search", [*options, "--trainer.logger=false", "--trainer.callbacks=[]"])
     strategy = cli.model.strategy
-    clock = Clock(strategy.moves_architecture, strategy.reads_architecture_stream)
+    if cells and not hasattr(cli.model.supernet, "cells"):
+        raise InputError(
+            f"--compile compiles the cells of a stack, and {type(cli.model.supernet).__name__} is "
+            "none; leave it out."
+        )
+    clock = Clock(strategy.moves_architecture, strategy.reads_architecture_stream, cells)
     cli.model.strategy = clock
     trainer: Any = cli.trainer
     trainer.callbacks = [c for c in trainer.callbacks if isinstance(c, RunFolder)]
@@ -197,6 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=64, help="images in a batch (64)")
     threads = torch.get_num_threads()
     parser.add_argument("--threads", type=int, default=threads, help=f"threads ({threads})")
+    parser.add_argument("--compile", action="store_true", help=COMPILE)
     parser.add_argument("--overhead", action="store_true", help=OVERHEAD)
     parser.add_argument("--markdown", action="store_true", help="print a table for a README")
     return parser

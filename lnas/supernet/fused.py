@@ -99,9 +99,10 @@ class _Run:
     ) -> None:
         self.edges, self.norms = edges, norms
         self.parts = edges.extras.partial_channels
-        # Normalisation wants float32 scales for the half-precision states of autocast.
+        # Normalisation wants scales of its averages' kind: for the half-precision states of
+        # autocast float32, as the gates are; a network of half precision has such gates, too.
         half = like.dtype in (torch.bfloat16, torch.float16)
-        kind = torch.float32 if half else like.dtype
+        kind = gates.gates.dtype if half else like.dtype
         weights = None if gates.edges is None else gates.edges.to(kind)
         matrix = gates.gates.to(kind)
         self.gates = matrix if weights is None else matrix * weights[:, None]

@@ -115,6 +115,22 @@ def test_half_precision_is_as_near_to_full_as_one_edge_at_a_time(net, random_sam
     assert errors[1] < 0.2 * exact.norm()
 
 
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_network_of_half_precision_is_as_near_to_full_as_the_reference(
+    net, random_sample, batched
+):
+    images, sample = torch.randn(8, 3, 16, 16), random_sample(net, 1)
+    kinds = torch.float32, torch.bfloat16, torch.bfloat16
+    found = []
+    for kind, path in zip(kinds, ("reference", "reference", "fused"), strict=True):
+        net.to(kind)
+        gates = {name: gate.detach().to(kind) for name, gate in sample.gates.items()}
+        with net.using(path), edge_batching(batched), torch.no_grad():
+            found.append(net(images.to(kind), GateSample(gates, sample.active)).logits.float())
+    exact, plain, fused = found
+    assert (fused - exact).norm() < 1.5 * (plain - exact).norm()
+
+
 @pytest.mark.parametrize("per_image", [False, True])
 def test_edge_sum_has_the_gradients_of_the_plain_sum(per_image):
     torch.set_default_dtype(torch.float64)
