@@ -8,6 +8,20 @@ import hashlib
 
 import torch
 
+from lnas.errors import InputError
+
+SEEDS = 2**32  # NumPy takes no larger ones
+
+
+def check_seed(seed: int) -> None:
+    """Refuse the seed of a run that is none.
+
+    Raises:
+        InputError: It is negative, or too large.
+    """
+    if not 0 <= seed < SEEDS:
+        raise InputError(f"seed={seed} is no seed; give 0 to {SEEDS - 1}.")
+
 
 def derive_seed(*parts: int | str) -> int:
     """Return a seed in [0, 2**63) that depends on all parts, their kinds and their order."""

@@ -32,7 +32,7 @@ HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 # Side by side in one layer, but one stands on the other.
 WITHIN = {
     ("files", "errors"), ("collectives", "errors"), ("schedules", "errors"), ("genotype", "errors"),
-    ("genotype", "files"), ("fitting", "errors"),
+    ("genotype", "files"), ("fitting", "errors"), ("seeds", "errors"),
     ("relaxations", "spaces"), ("search", "derivation"), ("spaces", "operations"),
     ("operations", "kernels"),
     ("networks", "supernet"), ("costs", "networks"), ("costs", "supernet"), ("data", "tasks"),

@@ -20,6 +20,7 @@ from lnas.errors import InputError
 from lnas.runs.folder import LAST, RunFolder, check_new_folder, check_settings
 from lnas.runs.messages import input_error, one_line
 from lnas.runs.parts import add_parts, is_first_process
+from lnas.seeds import check_seed
 
 # What names a class where any value may stand, as in the options of a study, stays data.
 set_parsing_settings(instantiate_subclass_spec_in_any=False)
@@ -27,7 +28,6 @@ set_parsing_settings(instantiate_subclass_spec_in_any=False)
 # Options that say where a run is written; all others say what it computes.
 PLACE = ("config", "resume", "run")
 MACHINE = ("accelerator", "devices", "strategy", "precision")
-SEEDS = 2**32  # NumPy takes no larger ones
 
 
 class RunParser(LightningArgumentParser):
@@ -147,8 +147,7 @@ class RunCli(LightningCLI):
         self.config = parser.parse_args(args)
 
     def _set_seed(self) -> None:
-        if not 0 <= self.config.seed < SEEDS:
-            raise InputError(f"seed={self.config.seed} is no seed; give 0 to {SEEDS - 1}.")
+        check_seed(self.config.seed)
         seed_everything(self.config.seed, verbose=False)
 
     def before_instantiate_classes(self) -> None:

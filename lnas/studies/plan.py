@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lnas.errors import InputError
+from lnas.seeds import check_seed
 
 RANDOM = "random cells"
 RANDOM_CHOICE = "random choice"
@@ -137,6 +138,8 @@ class Study:
             raise InputError(f"The variants {names} need names of their own, not {RANDOM!r}.")
         if len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds={self.seeds} has one seed twice; give each once.")
+        for seed in self.seeds:
+            check_seed(seed)
         if self.random < 0:
             raise InputError(f"random={self.random} is no number of cells; give 0 or more.")
         for argument, least in (("retrainings", 0), ("jobs", 1)):

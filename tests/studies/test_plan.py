@@ -42,6 +42,7 @@ def test_the_cores_are_shared_out_among_the_jobs():
         ({"seeds": []}, "at least one"),
         ({"variants": []}, "at least one"),
         ({"seeds": [1, 1]}, "twice"),
+        ({"seeds": [0, -1]}, "seed=-1 is no seed"),
         ({"random": -1}, "random=-1"),
         ({"threads": 0}, "threads=0"),
         ({"jobs": 0}, "jobs=0"),
