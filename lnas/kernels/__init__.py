@@ -9,6 +9,7 @@ from lnas.kernels.blocks import Block
 from lnas.kernels.build import available, disabled, readable
 from lnas.kernels.convolutions import calls, mixed_convolutions, supports
 from lnas.kernels.dense import Dense, Edge, Gated, dense_edges
+from lnas.kernels.kept import KeptUnits, kept_product, kept_product_gradients
 from lnas.kernels.panels import Panels
 from lnas.kernels.recurrent import CURVES, LeavingEdges
 from lnas.kernels.words import kept_word_losses
@@ -19,12 +20,15 @@ __all__ = [
     "Dense",
     "Edge",
     "Gated",
+    "KeptUnits",
     "LeavingEdges",
     "Panels",
     "available",
     "calls",
     "dense_edges",
     "disabled",
+    "kept_product",
+    "kept_product_gradients",
     "kept_word_losses",
     "mixed_convolutions",
     "readable",

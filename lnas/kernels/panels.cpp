@@ -6,7 +6,7 @@
 // over threads; each number is the sum of its terms in their order, whatever the number of threads.
 
 #include <algorithm>
-#include <cstring>
+#include <vector>
 
 #include "dispatch.hpp"
 
@@ -29,41 +29,76 @@ template <class T> struct Tiles : Products<T, WIDEST> {
     static constexpr Int L = P::L, WIDTH = 2 * L;
     using P::load, P::store;
 
+    // Rows of a panel that the first-level cache holds beside what is multiplied by them.
+    static constexpr Int DEEP = 24576 / (WIDTH * sizeof(T));
+
     static void run(const Panels &k, Int threads) {
         const Int count = (k.columns + WIDTH - 1) / WIDTH;
-#pragma omp parallel for num_threads(threads)
-        for (Int panel = 0; panel < count; panel++) {
-            const T *matrix = static_cast<const T *>(k.panels) + panel * WIDTH * k.inner;
-            P::tiles(k.rows, WIDTH, [&](Int row, Int, auto rows, auto) INLINE { tile<decltype(rows)::value>(k, panel, matrix, row); });
+#pragma omp parallel num_threads(threads)
+        {
+            std::vector<T> sums(k.rows * WIDTH);
+#pragma omp for
+            for (Int panel = 0; panel < count; panel++)
+                for (Int start = 0; start < k.inner; start += DEEP)
+                    P::evenly(k.rows, [&](Int row, auto rows) INLINE { tile<decltype(rows)::value>(k, panel, start, row, &sums[row * WIDTH]); });
         }
     }
 
-    template <int R> INLINE static inline void tile(const Panels &k, Int panel, const T *matrix, Int row) {
-        const T *from = static_cast<const T *>(k.from) + row * k.from_apart, *next = matrix + WIDTH * k.inner;
+    // Adds some terms to the sums of R rows and a panel, and writes what these are used for behind the last.
+    template <int R> INLINE static inline void tile(const Panels &k, Int panel, Int start, Int row, T *sums) {
+        const Int size = std::min(DEEP, k.inner - start);
+        const T *matrix = static_cast<const T *>(k.panels) + (panel * k.inner + start) * WIDTH;
+        const T *from = static_cast<const T *>(k.from) + row * k.from_apart + start;
         V acc[R][2] = {};
-        for (Int i = 0; i < k.inner; i++) {
+        if (start > 0)
+            for (int a = 0; a < R; a++)
+                for (int b = 0; b < 2; b++) acc[a][b] = load(sums + a * WIDTH + b * L);
+        auto term = [&](Int i) INLINE {
             const V left = load(matrix + i * WIDTH), right = load(matrix + i * WIDTH + L);
-            if (row == 0) __builtin_prefetch(next + i * WIDTH);
             for (int a = 0; a < R; a++) {
                 const T value = from[a * k.from_apart + i];
                 acc[a][0] += value * left;
                 acc[a][1] += value * right;
             }
+        };
+        // Each tile fetches its part of what is next in the panels, little by little.
+        const Int tiles = P::parts(k.rows);
+        const T *next = matrix + (size + row * size / k.rows) * WIDTH;
+        Int i = 0;
+        for (; i + tiles <= size; i += tiles, next += WIDTH) {
+            __builtin_prefetch(next);
+            __builtin_prefetch(next + L);
+            for (Int j = 0; j < tiles; j++) term(i + j);
         }
+        for (; i < size; i++) term(i);
         for (int a = 0; a < R; a++)
-            for (int b = 0; b < 2; b++) finish(k, row + a, panel * WIDTH + b * L, acc[a][b]);
+            for (int b = 0; b < 2; b++)
+                if (start + size < k.inner)
+                    store(sums + a * WIDTH + b * L, acc[a][b]);
+                else
+                    finish(k, row + a, panel * WIDTH + b * L, acc[a][b]);
     }
 
     INLINE static inline void finish(const Panels &k, Int row, Int column, V value) {
-        const size_t size = std::clamp<Int>(k.columns - column, 0, L) * sizeof(T);
-        auto some = [&](const void *all, Int apart) INLINE {
-            V v{};
-            std::memcpy(&v, static_cast<const T *>(all) + row * apart + column, size);
-            return v;
-        };
-        if (k.factors) value *= some(k.factors, k.columns);
-        if (k.add) value += some(k.add, k.add_apart);
-        std::memcpy(static_cast<T *>(k.to) + row * k.to_apart + column, &value, size);
+        if (column + L <= k.columns)
+            finish_all(k, row, column, value);
+        else
+            finish_some(k, row, column, value, std::max<Int>(k.columns - column, 0));
+    }
+
+    INLINE static inline void finish_all(const Panels &k, Int row, Int column, V value) {
+        if (k.factors) value *= load(static_cast<const T *>(k.factors) + row * k.columns + column);
+        if (k.add) value += load(static_cast<const T *>(k.add) + row * k.add_apart + column);
+        store(static_cast<T *>(k.to) + row * k.to_apart + column, value);
+    }
+
+    static void finish_some(const Panels &k, Int row, Int column, V value, Int size) {
+        for (Int i = 0; i < size; i++) {
+            T one = value[i];
+            if (k.factors) one *= static_cast<const T *>(k.factors)[row * k.columns + column + i];
+            if (k.add) one += static_cast<const T *>(k.add)[row * k.add_apart + column + i];
+            static_cast<T *>(k.to)[row * k.to_apart + column + i] = one;
+        }
     }
 
     // Lays a matrix, of which rows and columns lie `down` and `right` apart, as panels: (panels, inner, WIDTH).

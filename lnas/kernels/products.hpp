@@ -116,6 +116,27 @@ template <class T, int BYTES> struct Products {
         }
     }
 
+    // How many rows of two vectors each fill the registers.
+    static constexpr Int ROWS = BYTES == 64 ? 12 : 6;
+
+    template <Int MOST = ROWS> static Int parts(Int size) { return (size + MOST - 1) / MOST; }
+
+    // Calls block(start, size) for as few parts of up to MOST as there must be, of nearly the same constant sizes.
+    template <Int MOST = ROWS, class Block> INLINE static inline void evenly(Int size, const Block &block) {
+        const Int count = parts<MOST>(size);
+        for (Int part = 0; part < count; part++) {
+            const Int start = size * part / count;
+            of_size<MOST>(size * (part + 1) / count - start, [&](auto number) INLINE { block(start, number); });
+        }
+    }
+
+    template <Int MOST, class Body> INLINE static inline void of_size(Int size, const Body &body) {
+        if (size == MOST)
+            body(std::integral_constant<int, MOST>());
+        else if constexpr (MOST > 1)
+            of_size<MOST - 1>(size, body);
+    }
+
     // Calls block(row, column, rows, vectors of columns) for tiles that fill registers.
     template <class Tile> INLINE static inline void tiles(Int rows, Int columns, const Tile &block) {
         auto down = [&](Int column, auto width) INLINE {

@@ -1,209 +1,199 @@
 // The loss of a large vocabulary over the units that dropout leaves each stream; lnas/kernels/words.py says what.
 //
-// One stream at a time: its scores, (steps, words), stay in the cache from the product that makes them to those that
-// read their gradients. Words are shared out over threads in chunks, whose sums are added up in their order, so that
-// they do not depend on the number of threads.
+// Some streams at a time: their scores stay near from the products that make them to those that read their gradients.
+// Words are shared out over threads in chunks, whose rows of the matrix stay in the cache for all of these streams, and
+// whose sums are added up in their order, so that they do not depend on the number of threads.
 
-#include <algorithm>
+#include <limits>
 #include <vector>
 
-#include "curves.hpp"
+#include "kept.hpp"
+#include "room.hpp"
 
 namespace {
 
 // Scores and all that they are made of; the same structure stands in words.py.
 struct Words {
-    Int steps, streams, units, words; // the words filled up to whole chunks of vectors
-    const Int *first, *kept;          // where the units of each stream begin, and their numbers; the bias's at the end
-    const Int *targets;               // (steps, streams)
-    const void *features;             // (steps, streams, units)
-    const void *matrix;               // (units + 1, words), the last row the bias
-    void *of_features, *of_matrix;    // gradients of the summed loss, if they are asked for
-    double *losses;                   // of each step and stream, (steps, streams)
+    Int steps, streams, units, words;
+    const Int *first, *kept;               // where the units of each stream begin, and their numbers; the bias's at the end
+    const Int *targets;                    // (steps, streams)
+    const void *features, *weight, *bias;  // (steps, streams, units), (words, units), (words)
+    void *of_features, *of_weight, *of_bias; // gradients of the summed loss; the last two both, or neither
+    double *losses;                        // of each step and stream, (steps, streams)
 };
 
-constexpr Int CHUNK = 512; // words whose rows of the matrix fit into the second-level cache
+constexpr Int CHUNK = 8;                 // panels that, with their gradients, fit into a second-level cache
+constexpr Int MOST = 8, BYTES = 1 << 24; // streams at a time, and what their scores may take
 
-template <class T, int BYTES> struct Scores : Curves<T, BYTES> {
-    using C = Curves<T, BYTES>;
-    using V = typename C::V;
-    static constexpr Int L = C::L;
-    static constexpr Int AHEAD = 2 * L; // rows lie far apart: what is next in each of them does not come by itself
-    using C::load, C::store;
+template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
+    using K = Kept<T, SIZE>;
+    using V = typename K::V;
+    static constexpr Int L = K::L, WIDTH = K::WIDTH;
+    using K::load, K::store;
 
     const Words &all;
-    const Int chunks;
-    std::vector<T> scores, features, partial, scales; // of one stream
+    const Int panels, chunks, wide, apart;          // how many panels and chunks; steps in whole vectors; numbers of a panel
+    Room<T> matrix, of_matrix;                      // panels of (units + 1, WIDTH), the last row the bias
+    Int together, most = 0;                         // streams at a time; the most units that one keeps, with the bias
+    Room<T> scores, partial;                        // of the streams at a time
+    std::vector<T> features, scales, largest;       // likewise; the last two of each chunk, stream and step
+    std::vector<double> sums, right;
 
-    explicit Scores(const Words &k) : all(k), chunks((k.words + CHUNK - 1) / CHUNK) {
-        scores.resize(k.steps * k.words);
-        features.resize(k.steps * (k.units + 1));
-        partial.resize(k.of_features ? chunks * k.steps * k.units : 0);
-        scales.resize(k.steps);
+    explicit Scores(const Words &k)
+        : all(k), panels((k.words + WIDTH - 1) / WIDTH), chunks((panels + CHUNK - 1) / CHUNK), wide(K::filled(k.steps)),
+          apart((k.units + 1) * WIDTH), matrix(room<T>(panels * apart)), of_matrix(k.of_weight ? room<T>(panels * apart) : nullptr) {
+        together = std::clamp<Int>(BYTES / (k.steps * k.words * Int(sizeof(T))), 1, std::min(MOST, k.streams));
+        for (Int s = 0; s < k.streams; s++) most = std::max(most, k.first[s + 1] - k.first[s]);
+        scores = room<T>(together * k.steps * panels * WIDTH);
+        features.resize(together * k.steps * most);
+        if (k.of_features) partial = room<T>(chunks * together * most * wide);
+        for (auto *own : {&largest, &scales}) own->resize(chunks * together * k.steps);
+        sums.resize(chunks * together * k.steps);
+        right.resize(together * k.steps);
     }
 
-    // The sum of a vector's numbers, half by half.
-    template <int SIZE> static T total(typename Products<T, SIZE>::V v) {
-        if constexpr (SIZE == 2 * sizeof(T)) {
-            return v[0] + v[1];
-        } else {
-            const auto *half = reinterpret_cast<const typename Products<T, SIZE / 2>::V *>(&v);
-            return total<SIZE / 2>(half[0] + half[1]);
-        }
-    }
-
-    // One stream: its kept units, and chunks of words.
     struct Stream {
-        Int number, count; // of the stream, of its units with the bias
+        Int number, place, count; // among all, among those at a time; of its units with the bias
         const Int *units;
     };
     struct Span {
-        Int index, start, size;
+        Int index, start, end; // of panels
+    };
+    struct Scratch {
+        std::vector<T> panel, turned;
     };
 
-    Span span(Int chunk) const { return {chunk, chunk * CHUNK, std::min(CHUNK, all.words - chunk * CHUNK)}; }
-    const T *row(const Stream &s, Int unit) const { return static_cast<const T *>(all.matrix) + s.units[unit] * all.words; }
+    Stream stream(Int start, Int place) const {
+        const Int number = start + place;
+        return {number, place, all.first[number + 1] - all.first[number], all.kept + all.first[number]};
+    }
+    Span span(Int chunk) const { return {chunk, chunk * CHUNK, std::min((chunk + 1) * CHUNK, panels)}; }
+    T *features_of(const Stream &s) { return &features[s.place * all.steps * most]; }
+    T *scores_of(const Stream &s, Int panel) { return &scores[(s.place * panels + panel) * all.steps * WIDTH]; }
+    Int place_of(const Stream &s, Span words, Int t) const { return (words.index * together + s.place) * all.steps + t; }
+    Int target(const Stream &s, Int t) const { return all.targets[t * all.streams + s.number]; }
 
     void run(Int threads) {
 #pragma omp parallel num_threads(threads)
-        for (Int number = 0; number < all.streams; number++) {
-            const Stream s{number, all.first[number + 1] - all.first[number], all.kept + all.first[number]};
+        {
+            Scratch own{std::vector<T>(most * WIDTH), std::vector<T>(all.of_features ? CHUNK * WIDTH * wide : 0)};
 #pragma omp for
-            for (Int t = 0; t < all.steps; t++) gather(s, t);
+            for (Int p = 0; p < panels; p++) lay_out(p);
+            for (Int start = 0; start < all.streams; start += together) {
+                const Int count = std::min(together, all.streams - start);
+                auto each = [&](const auto &body) {
+                    for (Int place = 0; place < count; place++) body(stream(start, place));
+                };
 #pragma omp for
-            for (Int c = 0; c < chunks; c++) score(s, span(c));
+                for (Int place = 0; place < count; place++) gather(stream(start, place));
 #pragma omp for
-            for (Int t = 0; t < all.steps; t++) normalise(s, t);
-            if (!all.of_features && !all.of_matrix) continue;
+                for (Int c = 0; c < chunks; c++) each([&](Stream s) { score(s, span(c), own); });
 #pragma omp for
-            for (Int c = 0; c < chunks; c++) learn(s, span(c));
-            if (!all.of_features) continue;
+                for (Int place = 0; place < count; place++) normalise(stream(start, place));
+                if (!all.of_features && !of_matrix) continue;
 #pragma omp for
-            for (Int t = 0; t < all.steps; t++) scatter(s, t);
-        }
-    }
-
-    const T *given(const Stream &s, Int t) const {
-        return static_cast<const T *>(all.features) + (t * all.streams + s.number) * all.units;
-    }
-
-    void gather(const Stream &s, Int t) {
-        T *to = &features[t * s.count];
-        for (Int k = 0; k + 1 < s.count; k++) to[k] = given(s, t)[s.units[k]];
-        to[s.count - 1] = 1;
-    }
-
-    // scores[t, w] = sum_k features[t, k] * matrix[k, w]
-    void score(const Stream &s, Span words) {
-        C::tiles(all.steps, words.size, [&](Int t, Int w, auto rows, auto columns) INLINE {
-            constexpr int R = decltype(rows)::value, K = decltype(columns)::value;
-            V acc[R][K] = {};
-            const T *own = features.data() + t * s.count, *from = static_cast<const T *>(all.matrix) + words.start + w;
-            for (Int k = 0; k < s.count; k++) {
-                const T *line = from + s.units[k] * all.words;
-                if (t == 0) __builtin_prefetch(line + AHEAD);
-                V wv[K];
-                for (int b = 0; b < K; b++) wv[b] = load(line + b * L);
-                for (int a = 0; a < R; a++)
-                    for (int b = 0; b < K; b++) acc[a][b] += own[a * s.count + k] * wv[b];
+                for (Int c = 0; c < chunks; c++) each([&](Stream s) { learn(s, span(c), own); });
+                if (!all.of_features) continue;
+#pragma omp for
+                for (Int place = 0; place < count; place++) scatter(stream(start, place));
             }
-            for (int a = 0; a < R; a++)
-                for (int b = 0; b < K; b++) store(&scores[(t + a) * all.words + words.start + w + b * L], acc[a][b]);
-        });
+            if (of_matrix)
+#pragma omp for
+                for (Int p = 0; p < panels; p++) hand_over(p);
+        }
     }
 
-    // Turns the scores of a step to powers of e, and finds what makes them probabilities.
-    void normalise(const Stream &s, Int t) {
-        T *own = &scores[t * all.words];
-        V largest = load(own);
-        for (Int w = L; w < all.words; w += L) {
-            const V v = load(own + w);
-            largest = largest < v ? v : largest;
+    Int words_of(Int panel) const { return std::min(WIDTH, all.words - panel * WIDTH); }
+
+    void lay_out(Int p) {
+        const Int size = words_of(p);
+        const T *weight = static_cast<const T *>(all.weight) + p * WIDTH * all.units, *bias = static_cast<const T *>(all.bias) + p * WIDTH;
+        T *panel = &matrix[p * apart], *last = panel + all.units * WIDTH;
+        if (size < WIDTH) std::fill_n(panel, apart, T(0));
+        K::turn(weight, all.units, size, all.units, panel);
+        std::fill(std::copy_n(bias, size, last), last + WIDTH, std::numeric_limits<T>::lowest() / 2); // words that there are not
+        if (of_matrix) std::fill_n(&of_matrix[p * apart], apart, T(0));
+    }
+
+    void hand_over(Int p) {
+        const T *panel = &of_matrix[p * apart];
+        K::turn_back(panel, words_of(p), all.units, static_cast<T *>(all.of_weight) + p * WIDTH * all.units, all.units);
+        std::copy_n(panel + all.units * WIDTH, words_of(p), static_cast<T *>(all.of_bias) + p * WIDTH);
+    }
+
+    void gather(const Stream &s) {
+        const T *from = static_cast<const T *>(all.features) + s.number * all.units;
+        K::gather_units(from, all.streams * all.units, all.steps, s.units, s.count - 1, features_of(s), s.count);
+        for (Int t = 0; t < all.steps; t++) features_of(s)[t * s.count + s.count - 1] = 1;
+    }
+
+    // Makes powers of e of the scores of some words, less the largest of them, and finds these and their sum.
+    void score(const Stream &s, Span words, Scratch &own) {
+        for (Int p = words.start; p < words.end; p++) {
+            K::gather_rows(&matrix[p * apart], s.units, s.count, own.panel.data());
+            K::times_panel(features_of(s), all.steps, s.count, own.panel.data(), scores_of(s, p));
         }
-        T most = largest[0];
-        for (Int i = 1; i < L; i++) most = std::max(most, T(largest[i]));
-        const double right = double(own[all.targets[t * all.streams + s.number]]) - double(most);
-        double total = 0;
-        for (Int start = 0; start < all.words; start += CHUNK) {
-            V sum{};
-            for (Int w = start; w < std::min(start + CHUNK, all.words); w += L) {
-                const V power = C::power(load(own + w) - most);
-                store(own + w, power);
-                sum += power;
-            }
-            for (Int i = 0; i < L; i++) total += sum[i];
+        for (Int t = 0; t < all.steps; t++) {
+            auto every = [&](const auto &body) INLINE {
+                for (Int p = words.start; p < words.end; p++)
+                    for (int b = 0; b < 2; b++) body(scores_of(s, p) + t * WIDTH + b * L);
+            };
+            const Int goal = target(s, t), p = goal / WIDTH;
+            if (words.start <= p && p < words.end) right[s.place * all.steps + t] = scores_of(s, p)[t * WIDTH + goal % WIDTH];
+            V high = load(scores_of(s, words.start) + t * WIDTH), total{};
+            every([&](const T *at) INLINE { high = high < load(at) ? load(at) : high; });
+            T top = high[0];
+            for (Int i = 1; i < L; i++) top = std::max(top, T(high[i]));
+            every([&](T *at) INLINE {
+                const V power = K::power(load(at) - top);
+                store(at, power);
+                total += power;
+            });
+            double sum = 0;
+            for (Int i = 0; i < L; i++) sum += total[i];
+            largest[place_of(s, words, t)] = top;
+            sums[place_of(s, words, t)] = sum;
         }
-        scales[t] = T(1 / total);
-        all.losses[t * all.streams + s.number] = std::log(total) - right;
+    }
+
+    // Finds what makes probabilities of these powers, and the losses.
+    void normalise(const Stream &s) {
+        for (Int t = 0; t < all.steps; t++) {
+            auto at = [&](Int chunk) { return place_of(s, span(chunk), t); };
+            double high = largest[at(0)], total = 0;
+            for (Int c = 1; c < chunks; c++) high = std::max(high, double(largest[at(c)]));
+            for (Int c = 0; c < chunks; c++) total += sums[at(c)] * std::exp(largest[at(c)] - high);
+            for (Int c = 0; c < chunks; c++) scales[at(c)] = T(std::exp(largest[at(c)] - high) / total);
+            all.losses[t * all.streams + s.number] = std::log(total) + high - right[s.place * all.steps + t];
+        }
     }
 
     // Makes gradients of the scores of some words, and of them those of features and matrix.
-    void learn(const Stream &s, Span words) {
-        for (Int t = 0; t < all.steps; t++) {
-            T *own = &scores[t * all.words];
-            for (Int w = words.start; w < words.start + words.size; w += L) store(own + w, load(own + w) * scales[t]);
-            const Int right = all.targets[t * all.streams + s.number];
-            if (words.start <= right && right < words.start + words.size) own[right] -= 1;
-        }
-        if (all.of_matrix) learn_matrix(s, words);
-        if (all.of_features) learn_features(s, words);
-    }
-
-    // of_matrix[k, w] += sum_t features[t, k] * scores[t, w]
-    void learn_matrix(const Stream &s, Span words) {
-        T *matrix = static_cast<T *>(all.of_matrix) + words.start;
-        C::tiles(s.count, words.size, [&](Int k, Int w, auto rows, auto columns) INLINE {
-            constexpr int R = decltype(rows)::value, K = decltype(columns)::value;
-            V acc[R][K];
-            for (int a = 0; a < R; a++) {
-                const T *from = matrix + s.units[k + a] * all.words + w;
-                __builtin_prefetch(from + AHEAD, 1);
-                for (int b = 0; b < K; b++) acc[a][b] = load(from + b * L);
-            }
+    void learn(const Stream &s, Span words, Scratch &own) {
+        for (Int p = words.start; p < words.end; p++) {
             for (Int t = 0; t < all.steps; t++) {
-                V wv[K];
-                for (int b = 0; b < K; b++) wv[b] = load(&scores[t * all.words + words.start + w + b * L]);
-                for (int a = 0; a < R; a++)
-                    for (int b = 0; b < K; b++) acc[a][b] += features[t * s.count + k + a] * wv[b];
+                T *at = scores_of(s, p) + t * WIDTH;
+                for (int b = 0; b < 2; b++) store(at + b * L, load(at + b * L) * scales[place_of(s, words, t)]);
+                if (target(s, t) / WIDTH == p) at[target(s, t) % WIDTH] -= 1;
+                if (all.of_features)
+                    for (Int c = 0; c < WIDTH; c++) own.turned[((p - words.start) * WIDTH + c) * wide + t] = at[c];
             }
-            for (int a = 0; a < R; a++)
-                for (int b = 0; b < K; b++) store(matrix + s.units[k + a] * all.words + w + b * L, acc[a][b]);
-        });
-    }
-
-    // partial[t, k] = sum_w scores[t, w] * matrix[k, w]
-    void learn_features(const Stream &s, Span words) {
-        const Int units = s.count - 1;
-        T *out = &partial[words.index * all.steps * all.units];
-        auto block = [&](Int t, Int k, auto rows, auto columns) INLINE {
-            constexpr int R = decltype(rows)::value, K = decltype(columns)::value;
-            V acc[R][K] = {};
-            for (Int w = words.start; w < words.start + words.size; w += L) {
-                V wv[K];
-                for (int b = 0; b < K; b++) wv[b] = load(row(s, k + b) + w);
-                for (int a = 0; a < R; a++)
-                    for (int b = 0; b < K; b++) acc[a][b] += load(&scores[(t + a) * all.words + w]) * wv[b];
-            }
-            for (int a = 0; a < R; a++)
-                for (int b = 0; b < K; b++) out[(t + a) * units + k + b] = total<BYTES>(acc[a][b]);
-        };
-        auto along = [&](Int t, auto rows) INLINE {
-            Int k = 0;
-            for (; k + 3 <= units; k += 3) block(t, k, rows, std::integral_constant<int, 3>());
-            for (; k < units; k++) block(t, k, rows, std::integral_constant<int, 1>());
-        };
-        Int t = 0;
-        for (; t + 4 <= all.steps; t += 4) along(t, std::integral_constant<int, 4>());
-        for (; t < all.steps; t++) along(t, std::integral_constant<int, 1>());
-    }
-
-    void scatter(const Stream &s, Int t) {
-        T *to = static_cast<T *>(all.of_features) + (t * all.streams + s.number) * all.units;
-        for (Int k = 0; k + 1 < s.count; k++) {
-            T sum = 0;
-            for (Int c = 0; c < chunks; c++) sum += partial[c * all.steps * all.units + t * (s.count - 1) + k];
-            to[s.units[k]] = sum;
+            if (of_matrix) K::add_products(features_of(s), all.steps, s.count, scores_of(s, p), &of_matrix[p * apart], s.units);
         }
+        if (!all.of_features) return;
+        K::times_turned(&matrix[words.start * apart], words.end - words.start, apart, s.units, s.count - 1, own.turned.data(), wide,
+                        part(s, words.index));
+    }
+
+    T *part(const Stream &s, Int chunk) { return &partial[(chunk * together + s.place) * most * wide]; }
+
+    void scatter(const Stream &s) {
+        T *total = part(s, 0);
+        for (Int c = 1; c < chunks; c++)
+            for (Int i = 0; i < (s.count - 1) * wide; i += L) store(total + i, load(total + i) + load(part(s, c) + i));
+        T *to = static_cast<T *>(all.of_features) + s.number * all.units;
+        for (Int k = 0; k + 1 < s.count; k++)
+            for (Int t = 0; t < all.steps; t++) to[t * all.streams * all.units + s.units[k]] = total[k * wide + t];
     }
 };
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from lnas.kernels.convolutions import Functions
-
-MULTIPLE = 32  # of words, so that vectors of every kind fit in
+from lnas.kernels.kept import KeptUnits
 
 
 class _Words(ctypes.Structure):
@@ -20,8 +19,9 @@ class _Words(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("steps", "streams", "units", "words")),
-        *((name, ctypes.c_void_p) for name in ("first", "kept", "targets", "features", "matrix")),
-        *((name, ctypes.c_void_p) for name in ("of_features", "of_matrix", "losses")),
+        *((name, ctypes.c_void_p) for name in ("first", "kept", "targets")),
+        *((name, ctypes.c_void_p) for name in ("features", "weight", "bias")),
+        *((name, ctypes.c_void_p) for name in ("of_features", "of_weight", "of_bias", "losses")),
     )
 
 
@@ -49,29 +49,22 @@ def kept_word_losses(
     Raises:
         IndexError: A target is no word.
     """
-    words, units = weight.shape
+    words = len(weight)
     least, most = (int(end) for end in targets.aminmax())
     if least < 0 or most >= words:
         raise IndexError(f"targets lie between {least} and {most}, and there are {words} words")
-    matrix = features.new_zeros(units + 1, -(-words // MULTIPLE) * MULTIPLE)
-    matrix[:-1, :words] = weight.t()
-    matrix[-1, :words] = bias
-    matrix[-1, words:] = torch.finfo(matrix.dtype).min / 2  # words that there are not
     last = torch.ones(len(mask), 1, dtype=torch.bool)
-    flags = torch.cat([mask != 0, last], 1)
-    first = torch.cat([torch.zeros(1, dtype=torch.int64), flags.sum(1).cumsum(0)])
-    kept = flags.nonzero()[:, 1].contiguous()
-    of_features = torch.zeros_like(features, memory_format=torch.contiguous_format)
-    of_matrix = torch.zeros_like(matrix) if needs[1] or needs[2] else None
+    kept = KeptUnits(torch.cat([mask != 0, last], 1))
+    given = [tensor.contiguous() for tensor in (targets, features, weight, bias)]
+    of_features = torch.zeros_like(given[1]) if needs[0] else None
+    of_weight, of_bias = (
+        torch.empty_like(tensor) if needs[1] or needs[2] else None for tensor in given[2:]
+    )
     losses = torch.empty(targets.shape, dtype=torch.float64)
-    tensors = [first, kept, targets.contiguous(), features.contiguous(), matrix]
-    asked = [of_features if needs[0] else None, of_matrix, losses]
-    pointers = [None if tensor is None else tensor.data_ptr() for tensor in (*tensors, *asked)]
-    call = _Words(*features.shape, matrix.shape[1], *pointers)
+    tensors = [kept.first, kept.units, *given, of_features, of_weight, of_bias, losses]
+    pointers = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+    call = _Words(*features.shape, words, *pointers)
     Functions(features).call("word_losses", ctypes.byref(call))
-    loss = losses.sum().to(features.dtype)
-    of_weight = of_bias = None
-    if of_matrix is not None:
-        of_weight = of_matrix[:-1, :words].t() if needs[1] else None
-        of_bias = of_matrix[-1, :words] if needs[2] else None
-    return loss, [of_features if needs[0] else None, of_weight, of_bias]
+    grads = [of_features, of_weight, of_bias]
+    wanted = [grad if need else None for grad, need in zip(grads, needs, strict=True)]
+    return losses.sum().to(features.dtype), wanted

@@ -19,6 +19,7 @@ from lnas.genotype import Genotype
 from lnas.networks.base import Network
 from lnas.operations import full_precision
 from lnas.operations.activations import build_activation, curve_of
+from lnas.operations.kept_product import masked_product
 from lnas.supernet.base import Path
 from lnas.supernet.language import Decoder, Dropouts, Embedding, Masks, first_state
 from lnas.supernet.recurrence import recurrence
@@ -62,15 +63,16 @@ class DerivedRecurrentCell(nn.Module):
         mask: Tensor | None = None,
     ) -> Tensor:
         """Run over a sequence; see `RecurrentCell.forward`."""
-        if input_mask is not None:
-            inputs = inputs * input_mask
         known = all(curve_of(activation) for activation in self.activations.values())
         if path == "reference" or not known:
+            inputs = inputs if input_mask is None else inputs * input_mask
             return self._reference(inputs, hidden, mask)
         with full_precision(hidden):
-            return self._fused(inputs, hidden, mask)
+            return self._fused(inputs, hidden, input_mask, mask)
 
-    def _fused(self, inputs: Tensor, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def _fused(
+        self, inputs: Tensor, hidden: Tensor, input_mask: Tensor | None, mask: Tensor | None
+    ) -> Tensor:
         names = tuple(self.activations)
         chosen = [[name == own for own in names] for _, _, name in self.edges]
         active = tuple(
@@ -82,7 +84,7 @@ class DerivedRecurrentCell(nn.Module):
         return recurrence(
             plan_of(edges, names, active),
             names,
-            inputs @ of_inputs,
+            masked_product(inputs, of_inputs, input_mask),
             hidden,
             of_hidden,
             torch.tensor(chosen, dtype=hidden.dtype, device=hidden.device),

@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 
 from lnas.errors import NO_SECOND_DERIVATIVE
-from lnas.kernels import kept_word_losses, readable
+from lnas.kernels import kept_word_losses
+from lnas.operations.kept_product import leaves_few_units
 
 SCORES = 4_000_000  # at a time; 16 megabytes in single precision
-# Up to this share of kept units and from so many steps on, products over the kept units of one
-# stream after another win over few large ones.
-SHARE, STEPS = 0.5, 4
 
 Found = tuple[Tensor, list[Tensor | None]]
 """The sum of the losses, and its gradients: of features, weight and bias."""
@@ -48,7 +46,7 @@ class _WordLoss(torch.autograd.Function):
     def forward(
         ctx: Any, needs: list[bool], targets: Tensor, mask: Tensor | None, *inputs: Tensor
     ) -> Tensor:
-        if mask is not None and _leaves_few_units(mask, inputs[0]):
+        if mask is not None and leaves_few_units(mask, inputs[0]):
             loss, grads = kept_word_losses(needs, targets, mask, *inputs)
         else:
             loss, grads = _of_all(needs, targets, *inputs)
@@ -63,13 +61,6 @@ class _WordLoss(torch.autograd.Function):
         scale = grads[0] / ctx.tokens
         found = (None if grad is None else grad * scale for grad in ctx.saved_tensors)
         return (None, None, None, *found)
-
-
-def _leaves_few_units(mask: Tensor, features: Tensor) -> bool:
-    """Whether the compiled loss, which takes the kept units alone, is there and faster."""
-    if len(features) < STEPS or not readable(features):
-        return False
-    return int(mask.count_nonzero()) <= SHARE * mask.numel()
 
 
 def _of_all(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lnas.errors import InputError
 from lnas.operations import BatchNorm2d, full_precision
 from lnas.operations.activations import build_activation, curve_of
+from lnas.operations.kept_product import masked_product
 from lnas.relaxations import CellGates
 from lnas.spaces import SearchSpace
 from lnas.supernet.base import Path
@@ -87,16 +88,15 @@ class RecurrentCell(nn.Module):
                 f"{len(hidden)} text at once on this rank: the search cell normalises over texts "
                 "side by side; raise batch_size and measured_size to 2 or more for each rank."
             )
-        if input_mask is not None:
-            inputs = inputs * input_mask
         table = gates.gates if gates.edges is None else gates.gates * gates.edges[:, None]
         table = table.to(hidden.dtype)
         active = None if gates.active is None else tuple(map(tuple, gates.active.tolist()))
         curves = {name: curve_of(part) for name, part in self.activations.items()}
         if path == "reference" or None in curves.values():
+            inputs = inputs if input_mask is None else inputs * input_mask
             return self._reference(inputs, hidden, table, active, mask)
         with full_precision(hidden):
-            return self._fused(inputs, hidden, table, active, mask, curves)
+            return self._fused(inputs, hidden, table, active, input_mask, mask, curves)
 
     def _fused(
         self,
@@ -104,6 +104,7 @@ class RecurrentCell(nn.Module):
         hidden: Tensor,
         gates: Tensor,
         active: Active | None,
+        input_mask: Tensor | None,
         mask: Tensor | None,
         curves: dict[str, str | None],
     ) -> Tensor:
@@ -113,7 +114,7 @@ class RecurrentCell(nn.Module):
         return recurrence(
             plan,
             [curves.get(name) or name for name in self.space.operations],
-            inputs @ of_inputs,
+            masked_product(inputs, of_inputs, input_mask),
             hidden,
             of_hidden,
             gates,

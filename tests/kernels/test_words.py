@@ -24,9 +24,9 @@ def given(words=1100, steps=7, streams=3, units=20, dtype=torch.float64):
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("words", [3, 512, 1100])  # less than a vector, a chunk, a few
-@pytest.mark.parametrize("steps", [1, 7, 35])
-def test_loss_and_gradients_are_those_of_the_whole(words, steps, threads):
-    targets, mask, *inputs = given(words, steps)
+@pytest.mark.parametrize(("steps", "streams"), [(1, 3), (7, 11), (35, 3), (70, 2)])
+def test_loss_and_gradients_are_those_of_the_whole(words, steps, streams, threads):
+    targets, mask, *inputs = given(words, steps, streams)
     wanted = [tensor.requires_grad_() for tensor in inputs]
     scores = functional.linear(wanted[0], *wanted[1:])
     expected = functional.cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="sum")

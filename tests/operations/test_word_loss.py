@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from lnas import kernels
+from lnas.operations import kept_product
 from lnas.operations import word_loss as module
 from lnas.operations.word_loss import word_loss
 
@@ -64,7 +65,7 @@ def test_products_over_kept_units_are_those_over_all(kept, learning, monkeypatch
     with kernels.disabled():
         word_loss(*given(), mask)
     assert taken[-1] == "_of_all"
-    monkeypatch.setattr(module, "STEPS", 5)
+    monkeypatch.setattr(kept_product, "STEPS", 5)
     word_loss(*given(), mask)
     assert taken[-1] == "_of_all"  # so few steps are not worth the rows that they take
 
