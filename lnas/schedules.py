@@ -151,3 +151,29 @@ class InTurn(Schedule):
             if progress < end:
                 return part((progress - start) / (end - start))
         return self.parts[-1](1.0)
+
+
+def check_rates(schedule: Schedule | None) -> None:
+    """Refuse a schedule of learning rates that begins or ends below 0; None is none to refuse.
+
+    Raises:
+        InputError: Its first or its last value is negative.
+    """
+    if schedule is not None:
+        for progress in (0.0, 1.0):
+            rate_of(schedule, progress)
+
+
+def rate_of(schedule: Schedule, progress: float) -> float:
+    """Return the learning rate of a schedule at `progress`.
+
+    Raises:
+        InputError: It is negative.
+    """
+    rate = schedule(progress)
+    if not rate >= 0:
+        raise InputError(
+            f"The schedule {type(schedule).__name__} has the learning rate {rate:g} at progress "
+            f"{progress:g}; choose values from 0 on."
+        )
+    return rate

@@ -3,7 +3,16 @@ import math
 import pytest
 
 from lnas.errors import InputError
-from lnas.schedules import Constant, Cosine, Exponential, InTurn, Linear, Piecewise
+from lnas.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    InTurn,
+    Linear,
+    Piecewise,
+    check_rates,
+    rate_of,
+)
 
 
 def test_cosine_gives_the_published_search_rates():  # DARTS, 50 epochs, 0.025 -> 0.001
@@ -62,3 +71,12 @@ def test_in_turn_gives_the_released_dropout_of_p_darts():  # r = 0.4, 25 epochs;
 def test_in_turn_refuses_ends_that_leave_a_part_no_time(ends):
     with pytest.raises(InputError, match="one end for each but the last"):
         InTurn([Constant(1.0), Constant(2.0)], ends)
+
+
+def test_learning_rates_are_not_negative():
+    assert rate_of(Linear(1.0, 0.0), 1.0) == 0.0
+    with pytest.raises(InputError, match=r"Linear has the learning rate -0\.5 at progress 0.75"):
+        rate_of(Linear(1.0, -1.0), 0.75)
+    check_rates(None)
+    with pytest.raises(InputError, match="-1 at progress 1"):
+        check_rates(Linear(1.0, -1.0))

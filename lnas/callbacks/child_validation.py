@@ -42,9 +42,9 @@ from lnas.search.trainer import callbacks_of, data_of
 
 AVERAGES = ("running_mean", "running_var")
 TITLES = {
-    "supernet": "supernet",
-    "child": "child, statistics of the supernet",
-    "recalibrated": "child, statistics of its own",
+    "supernet": "supernet, running averages",
+    "child": "child, running averages of the supernet",
+    "recalibrated": "child, running averages of its own",
 }
 
 

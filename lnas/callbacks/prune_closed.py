@@ -12,6 +12,7 @@ from typing import Any, final
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
+from lnas.callbacks.requirements import require_closing
 from lnas.search import SearchCallback, SearchModule
 from lnas.supernet import Architecture
 
@@ -29,8 +30,13 @@ class PruneClosed(SearchCallback):
         self._architecture: Architecture | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Remember whose operations are counted."""
+        """Remember whose operations are counted.
+
+        Raises:
+            InputError: The gates of the relaxation do not close.
+        """
         assert isinstance(pl_module, SearchModule)
+        require_closing(self, pl_module)
         self._architecture = pl_module.architecture
 
     @torch.no_grad()

@@ -42,5 +42,18 @@ def require_openings(part: SearchCallback, module: SearchModule, sampled: bool) 
         )
 
 
+def require_closing(part: SearchCallback, module: SearchModule) -> None:
+    """Refuse to close gates for good that never fall to 0, or come back from it.
+
+    Raises:
+        InputError: The relaxation has such gates.
+    """
+    if not module.architecture.relaxation.closes:
+        raise InputError(
+            f"{type(part).__name__} closes gates that have fallen to 0 for good, and those of "
+            f"{_relaxation(module)} stay above 0 or come back; use ClippedReLU."
+        )
+
+
 def _relaxation(module: SearchModule) -> str:
     return type(module.architecture.relaxation).__name__

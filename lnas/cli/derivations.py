@@ -50,6 +50,8 @@ def derive_command(arguments: Sequence[str]) -> int:
     run = Path(given.run)
     if not (run / CONFIG).is_file():
         raise InputError(f"{run} is not the folder of a search: it has no {CONFIG}; give one.")
+    if "space" not in read_settings(run).get("model", {}):
+        raise InputError(f"{run} is the folder of an evaluation; give that of a search.")
     for name, smallest in (("batches", 1), ("shuffle", 0)):
         value = getattr(given, name)
         if value is not None and value < smallest:
@@ -124,7 +126,9 @@ def print_report(console: Console, part: SideBySide, folder: Path) -> None:
     )  # fmt: skip
     for name in (*names, "parameters", "agreement"):
         table.add_column(name, justify="right")
-    table.add_row("the supernet", "", *(f"{part.supernet[name]:.4f}" for name in names), "", "")
+    table.add_row(
+        "supernet, as searched", "", *(f"{part.supernet[name]:.4f}" for name in names), "", ""
+    )
     for number, one in enumerate(part.derived):
         table.add_row(
             one.criterion,

@@ -15,6 +15,7 @@ from lnas.visualize.palette import TITLES
 
 STYLES = ("darts", "snas", "nasbench201", "rnn", "json")
 SOURCE = "a genotype file, the name of a published genotype, or genotype text"
+COMMANDS = ("show", "convert", "diff", "trail")
 STATES = {
     "darts": "States 0 and 1 are the outputs of the two cells before, and state 2 is the node that "
     "pictures call 0; a node sums its inputs.",
@@ -40,7 +41,10 @@ def genotype_command(arguments: list[str]) -> int:
         given = _parser().parse_args(arguments)
     except ArgumentError as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(f"{reason}; see `lnas genotype --help`.") from None
+        named = arguments[0] if arguments and arguments[0] in COMMANDS else None
+        words = ["lnas genotype", *([named] if named else []), "--help"]
+        reason = reason.replace(f"{named}.", "") if named else reason
+        raise InputError(f"{reason}; see `{' '.join(words)}`.") from None
     chosen: Namespace = given[given.command]
     if given.command == "show":
         show(chosen.genotype, picture=chosen.picture, cost=chosen.cost)

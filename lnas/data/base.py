@@ -112,6 +112,11 @@ class StreamData(LightningDataModule, ABC):
         """The test set, loaded by the first who asks."""
         return self.load_test()
 
+    @property
+    def test_remedy(self) -> str:
+        """What to do where there are no test images."""
+        return "give it test images"
+
     @cached_property
     def _streams(self) -> Streams:
         return self._split(len(self.train_set))
@@ -201,7 +206,7 @@ class StreamData(LightningDataModule, ABC):
         """
         test = self.test_set
         if test is None or not len(test):
-            raise InputError(f"{type(self).__name__} has no test set; give it test images.")
+            raise InputError(f"{type(self).__name__} has no test set; {self.test_remedy}.")
         return self._plain_loader("test", test, range(len(test)))
 
     def _training_loader(self, purpose: str, indices: list[int]) -> StreamLoader:

@@ -58,6 +58,11 @@ class ImageFolder(StreamData):
             **options,
         )
 
+    @property
+    def test_remedy(self) -> str:
+        """What to do where there are no test images."""
+        return f"give it the folder {self.root / 'val'}"
+
     def load_train(self) -> MapStyle:
         """Return the images of `train/`."""
         train: MapStyle = self._train

@@ -25,7 +25,7 @@ from lnas.genotype import Genotype
 from lnas.loggers import log_row
 from lnas.networks import CifarNetwork, Network, unused_parameters
 from lnas.optimizers import darts_sgd
-from lnas.schedules import Cosine, Schedule
+from lnas.schedules import Cosine, Schedule, check_rates, rate_of
 from lnas.seeds import derive_seed
 from lnas.spaces import zoo
 from lnas.tasks import (
@@ -95,6 +95,7 @@ class EvaluationModule(LightningModule):
         self.task = task(self.examples.classes)
         self.optimizer_factory = optimizer
         self.learning_rate = learning_rate
+        check_rates(learning_rate)
         self.network.drop_path = self.drop_path = drop_path
         self.gradient_clip, self.reports = gradient_clip, reports
         self.seed = seed
@@ -258,7 +259,7 @@ class EvaluationModule(LightningModule):
     def _rate(self) -> float:
         """Return the learning rate of the epoch."""
         assert self.learning_rate is not None
-        return self.learning_rate(self._progress())
+        return rate_of(self.learning_rate, self._progress())
 
     def _progress(self) -> float:
         return self.current_epoch / (self.trainer.max_epochs or 1)

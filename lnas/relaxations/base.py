@@ -143,10 +143,12 @@ class Relaxation(nn.Module, ABC):
     Attributes:
         opens_at_random: Gates are random numbers, and `probabilities` are those of a gate not being
             0 (of `Concrete`: of its limit, the one-hot sample).
+        closes: A gate whose noise-free value has fallen to 0 has closed, and may be left out.
     """
 
     annealable: tuple[str, ...] = ()
     opens_at_random: bool = False
+    closes: ClassVar[bool] = False
 
     needs_node_norm: ClassVar[bool] = False
     """Whether its gates let the sum of a node grow, so that the supernet must normalise it."""

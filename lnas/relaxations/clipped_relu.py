@@ -21,6 +21,7 @@ class ClippedReLU(Deterministic):
     """Gates are min(max(logit, 0), 1) for each allowed operation."""
 
     needs_node_norm: ClassVar[bool] = True
+    closes: ClassVar[bool] = True
 
     def probabilities(
         self, logits: Mapping[str, Tensor], mask: Mapping[str, Tensor]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lnas.report.curves import evenly
 from lnas.report.run_files import Gates, RunFiles
-from lnas.visualize.layout import INPUTS
+from lnas.visualize.layout import edge_label
 from lnas.visualize.palette import TITLES
 
 STEPS = 255
@@ -58,17 +58,13 @@ def edges_of(run: RunFiles, rows: int) -> list[str]:
     space = run.space
     if space is None or len(space.edges) != rows:
         return [f"edge {row}" for row in range(rows)]
-    inputs = [plain(name) for name in INPUTS.get(space.name, ())]
-
-    def state(number: int) -> str:
-        return inputs[number] if number < len(inputs) else str(number - space.inputs)
-
-    return [f"{state(edge.source)} → {state(edge.target)}" for edge in space.edges]
+    ends = [(edge.source, edge.target) for edge in space.edges]
+    return [plain(edge_label(space.name, space.inputs, *edge)) for edge in ends]
 
 
 def plain(name: str) -> str:
     """Return a name in mathematical signs as plain text: `$c_{k-2}$` is "c(k−2)"."""
-    text = name.strip("$").replace("\\,", " ").replace("_{", "(").replace("}", ")")
+    text = name.replace("$", "").replace("\\,", " ").replace("_{", "(").replace("}", ")")
     return text.replace("_t", "(t)").replace("-", "−")
 
 

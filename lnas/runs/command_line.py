@@ -28,6 +28,10 @@ set_parsing_settings(instantiate_subclass_spec_in_any=False)
 # Options that say where a run is written; all others say what it computes.
 PLACE = ("config", "resume", "run")
 MACHINE = ("accelerator", "devices", "strategy", "precision")
+ABOUT = {
+    "search": "Search an architecture; the cell is in genotype.json of the run folder.",
+    "evaluate": "Train a derived network from scratch, then test it once.",
+}
 
 
 class RunParser(LightningArgumentParser):
@@ -98,6 +102,7 @@ class RunCli(LightningCLI):
         self.default_folder = default_folder
         self.further_callbacks = list(callbacks)
         self.checkpoint: Path | None = None
+        command = "evaluate" if self.evaluates else "search"
         super().__init__(
             model_class,
             LightningDataModule,
@@ -109,6 +114,7 @@ class RunCli(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             parser_class=RunParser,
+            parser_kwargs={"prog": f"lnas {command}", "description": ABOUT[command]},
             # The streams shard themselves over the ranks.
             trainer_defaults={"use_distributed_sampler": False, "num_sanity_val_steps": 0},
         )
@@ -154,6 +160,12 @@ class RunCli(LightningCLI):
         """Settle the run folder before anything heavy is made."""
         if self.config.trainer.default_root_dir is not None:
             raise InputError("trainer.default_root_dir is the run folder; give it as --run.folder.")
+        limits = [self.config.trainer.get(name) for name in ("max_epochs", "max_steps", "max_time")]
+        if self.evaluates and limits in ([None, -1, None], [None, None, None]):
+            raise InputError(
+                "trainer.max_epochs is missing: a training from scratch has hundreds of epochs; "
+                "give a number, or a --config that has it, as cifar10 or digits."
+            )
         text = self.parser.dump(self.config, skip_link_targets=True, format="yaml")
         whole = yaml.safe_load(text)
         self.settings = {name: value for name, value in whole.items() if name not in PLACE}
@@ -202,8 +214,14 @@ class RunCli(LightningCLI):
         try:
             return super()._instantiate_trainer(made, [*callbacks, *self.further_callbacks])
         except (ValueError, TypeError, MisconfigurationException) as error:
+            said = " ".join(str(error).split()).rstrip(".!")
+            option = next((name for name in config if name not in MACHINE and name in said), None)
+            if option is not None:
+                raise InputError(
+                    f"trainer.{option}={config[option]} cannot be used: {said}."
+                ) from error
             asked = ", ".join(f"{name}={config.get(name)}" for name in MACHINE)
             raise InputError(
-                f"There is no trainer with {asked}: {str(error).rstrip('.!')}; "
+                f"There is no trainer with {asked}: {said}; "
                 "give what this machine has, as --trainer.accelerator=cpu --trainer.devices=1."
             ) from error

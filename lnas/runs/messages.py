@@ -87,7 +87,7 @@ def _unknown_option(given: str, options: Iterable[str], owner: type | None) -> s
     if owner is None:
         fallback = "see --help and --print_config."
         return f"There is no option {given}; {_nearest(given, known, fallback)}"
-    known = [option for option in known if option != "help"]
+    known = [option for option in known if option.rpartition(".")[2] != "help"]
     fallback = f"it has {', '.join(known)}." if known else "it has none."
     return f"{public_name(owner)} has no option {given}; {_nearest(given, known, fallback)}"
 
@@ -106,8 +106,12 @@ def _unknown_class(path: str) -> str:
         return f"There is no module {package!r} for the class {path!r}; check its spelling."
     if hasattr(module, name):
         return ""
-    known = [f"{package}.{word}" for word, found in vars(module).items() if inspect.isclass(found)]
-    return f"There is no class {path!r}; {_choice(path, known)}"
+    classes = {word: found for word, found in vars(module).items() if inspect.isclass(found)}
+    kinds = tuple(found for found in classes.values() if inspect.isabstract(found))
+    made = [word for word, found in classes.items() if issubclass(found, kinds) and usable(found)]
+    return (
+        f"There is no class {path!r}; {_choice(path, [f'{package}.{w}' for w in made or classes])}"
+    )
 
 
 def _choice(wrong: str, known: list[str]) -> str:
@@ -168,10 +172,14 @@ def _subclasses(kind: str) -> list[str]:
         member = waiting.pop()
         waiting += member.__subclasses__()
         path = public_name(member)
-        hidden = inspect.isabstract(member) or ABC in member.__bases__ or path.count(".") > 2
-        if path.startswith("lnas.") and not hidden:
+        if path.startswith("lnas.") and usable(member) and path.count(".") <= 2:
             found.add(path)
     return sorted(found)
+
+
+def usable(member: type) -> bool:
+    """Whether a config can name the class: it is no kind of classes."""
+    return not inspect.isabstract(member) and ABC not in member.__bases__
 
 
 def _short(value: str) -> str:

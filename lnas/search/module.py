@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from lnas.operations.normalization import Statistics, statistics
 from lnas.optimizers import darts_adam, darts_sgd
 from lnas.relaxations import Draw, GateSample, Relaxation, Softmax
-from lnas.schedules import Schedule
+from lnas.schedules import Schedule, check_rates
 from lnas.search import checks, state
 from lnas.search.asking import asked, gates_of, moves_architecture
 from lnas.search.finiteness import FiniteWatch
@@ -108,6 +108,8 @@ class SearchModule(LightningModule):
         self.task = task(examples.classes)
         self.optimizer_factories = (weight_optimizer, architecture_optimizer)
         self.schedules = [weight_schedule, architecture_schedule]
+        for schedule in self.schedules:
+            check_rates(schedule)
         self.gradient_clip = gradient_clip
         self.step = SearchStep(epoch=0, batch_index=0, progress=0.0)
         self.steps = self.architecture_steps = 0

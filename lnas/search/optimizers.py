@@ -9,7 +9,7 @@ from lightning.pytorch.core.optimizer import do_nothing_closure
 from torch.optim import Optimizer
 
 from lnas.errors import refused_values
-from lnas.schedules import Cosine
+from lnas.schedules import Cosine, rate_of
 from lnas.search import checks
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def set_rates(module: "SearchModule", progress: float) -> None:
     for optimizer, schedule in zip(module.trainer.optimizers, module.schedules, strict=True):
         if schedule is not None:
             for group in optimizer.param_groups:
-                group["lr"] = schedule(progress)
+                group["lr"] = rate_of(schedule, progress)
 
 
 @contextmanager

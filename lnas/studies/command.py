@@ -111,13 +111,16 @@ def report(
         exact: The row of random choice for each method, when a benchmark knows it.
     """
     root = study.root
-    write_records(study, planned)
+    unheard = write_records(study, planned)
     reference = study.reference or study.methods()[0]
     rows = summarise(results, reference, exact)
     drawn = [row for row in rows if row.method == RANDOM]
     bases = exact or {row.method: drawn[0] for row in rows if drawn and row is not drawn[0]}
     notes = [margin(row, bases[row.method]) for row in rows if row.method in bases]
     notes += [str(failure) for failure in failures]
+    notes += [
+        f"No run has logged the signal {name}; metrics.csv of a run names all." for name in unheard
+    ]
     if results:
         write_tables(root, results, rows, notes, reference)
         baseline = bases.get(reference)

@@ -137,7 +137,7 @@ def trials(study: Study) -> Iterator[Trial]:
     for seed in study.seeds:
         for variant in study.variants:
             yield from _variant_trials(study, variant, seed)
-    for index in range(study.random if study.truth is None else 0):
+    for index in range(study.random if study.truth is None and study.retrainings else 0):
         # Distinct draws even when there are fewer seeds than random cells.
         seed = study.seeds[0] + index
         folder = study.root / f"{slug(RANDOM)}-{seed}"

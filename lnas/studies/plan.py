@@ -17,6 +17,7 @@ from lnas.seeds import check_seed
 
 RANDOM = "random cells"
 RANDOM_CHOICE = "random choice"
+OF_STUDY = ("seed", "resume", "run", "genotype")
 Datasets = Literal["cifar10", "cifar100", "imagenet16"]
 
 
@@ -31,6 +32,14 @@ class Options:
 
     configs: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.options:
+            if name.split(".")[0] in OF_STUDY:
+                raise InputError(
+                    f"The options of a run name {name}, which the study gives to each run; leave "
+                    "it out, and see `seeds` and `folder`."
+                )
 
     def arguments(self) -> list[str]:
         """Return the options as they would stand on a command line."""
@@ -194,6 +203,8 @@ def slug(name: str) -> str:
 
 
 def _check_variant(variant: Variant) -> None:
+    if not slug(variant.name):
+        raise InputError(f"A variant has the name {variant.name!r}; give letters or digits.")
     if len({slug(name) for name in variant.criteria}) < len(variant.criteria):
         raise InputError(
             f"The criteria {list(variant.criteria)} of {variant.name} need names of their own."

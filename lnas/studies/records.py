@@ -36,8 +36,12 @@ SKIP = "skip_connect"
 WITHOUT_PARAMETERS = ("none", SKIP, "avg_pool_3x3", "max_pool_3x3", "noise")
 
 
-def write_records(study: Study, planned: Sequence[Trial]) -> None:
-    """Write `runs.csv`, and `signals.csv` if the study names signals, into the study's folder."""
+def write_records(study: Study, planned: Sequence[Trial]) -> list[str]:
+    """Write `runs.csv`, and `signals.csv` if the study names signals, into the study's folder.
+
+    Returns:
+        The signals that no run has logged.
+    """
     count = None if study.evaluation is None else cell_counter(study.evaluation)
     rows, epochs = [], []
     for trial in planned:
@@ -50,6 +54,7 @@ def write_records(study: Study, planned: Sequence[Trial]) -> None:
     _write(rows, study.root / "runs.csv")
     if study.signals:
         _write(epochs, study.root / "signals.csv")
+    return [name for name in study.signals if rows and not any(name in one for one in epochs)]
 
 
 def run_record(

@@ -17,7 +17,7 @@ from torch import Tensor
 from lnas.errors import InputError
 from lnas.spaces import SearchSpace
 from lnas.visualize.figure import count_epochs, new_figure, plain_axes, save_figure
-from lnas.visualize.layout import INPUTS
+from lnas.visualize.layout import edge_label
 from lnas.visualize.palette import INK, TITLES, family, label
 
 Dashes = tuple[float, tuple[float, ...]]
@@ -66,8 +66,8 @@ def gates_figure(history: Sequence[Gates], space: SearchSpace) -> Figure:
             plain_axes(axes)
             count_epochs(axes)
             axes.set_ylim(low - margin, high + margin)
-            source = _state(space, edge.source)
-            axes.set_title(f"{source} → {_state(space, edge.target)}", size=8, color=INK, pad=3)
+            name = edge_label(space.name, space.inputs, edge.source, edge.target)
+            axes.set_title(name, size=8, color=INK, pad=3)
             _draw_edge(axes, values[:, row], styles)
             if edge.source:
                 axes.set_yticklabels([])
@@ -123,8 +123,3 @@ def _draw_edge(
         axes.plot(
             values[:, index], color=colour, linestyle=dash, linewidth=thickness, marker=marker, ms=3
         )
-
-
-def _state(space: SearchSpace, state: int) -> str:
-    names = INPUTS.get(space.name, ("$c_{k-1}$",))
-    return names[state] if state < space.inputs else str(state - space.inputs)

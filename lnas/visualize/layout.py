@@ -87,6 +87,21 @@ def text_width(text: str, size: float) -> float:
     return float(TextPath((0, 0), text, size=size).get_extents().width) / 72
 
 
+def edge_label(space: str, inputs: int, source: int, target: int) -> str:
+    """Return the name of an edge, with states named as in the pictures of cells.
+
+    Args:
+        space: Name of the search space.
+        inputs: Number of input states of its cells.
+        source: The state that the edge leaves.
+        target: The one that it enters.
+    """
+    names = INPUTS.get(space, ())
+    named = names if len(names) == inputs else tuple(f"input {number}" for number in range(inputs))
+    states = (named[state] if state < inputs else str(state - inputs) for state in (source, target))
+    return " → ".join(states)
+
+
 def lay_out(genotype: Drawable, cell_type: str, named: Callable[[str], str] = label) -> CellLayout:
     """Place all states and operations of the cell `cell_type` of `genotype`.
 

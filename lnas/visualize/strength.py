@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lnas.spaces import SearchSpace
 from lnas.visualize.figure import new_figure, plain_axes, save_figure
+from lnas.visualize.layout import edge_label
 from lnas.visualize.palette import CONVOLUTION, INK, QUIET, SEPARABLE, TITLES, family
 
 Tables = Mapping[str, Tensor]
@@ -85,9 +86,8 @@ def _correlations(axes: Axes, values: Sequence[float | None], space: SearchSpace
     known = [value for value in values if value is not None]
     colours = [SEPARABLE.colour if (v or 0) >= 0 else CONVOLUTION.colour for v in values]
     axes.bar(range(len(values)), [v or 0.0 for v in values], color=colours, width=0.7)
-    axes.set_xticks(
-        range(len(values)), [f"{e.source}→{e.target}" for e in space.edges], size=8, color=INK
-    )
+    names = [edge_label(space.name, space.inputs, e.source, e.target) for e in space.edges]
+    axes.set_xticks(range(len(values)), names, size=8, color=INK, rotation=90)
     axes.axhline(0, color=QUIET, linewidth=0.8)
     axes.set_ylim(-1.05, 1.05)
     axes.set_xlabel("edge", size=9, color=INK)

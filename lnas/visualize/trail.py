@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lnas.errors import InputError
 from lnas.genotype import Genotype
 from lnas.visualize.figure import count_epochs, new_figure, plain_axes, save_figure
+from lnas.visualize.layout import edge_label
 from lnas.visualize.palette import INK, TITLES, family, label, tint
 
 WIDTH, BAND, SHARES = 4.2, 0.2, 1.5  # inches: of a panel, of an edge, of the panel of shares
@@ -120,14 +121,16 @@ def _draw_derived(
     for epoch, genotype in enumerate(trail.genotypes):
         for node, source, operation in genotype.edges(kind):
             image[rows[f"{node}_{source}"], epoch] = colours[operation]
-    last = len(trail.genotypes) + 0.5
+    last = len(trail.genotypes) - 0.5
     axes.imshow(
-        image, aspect="auto", interpolation="nearest", extent=(0.5, last, len(rows) - 0.5, -0.5)
+        image, aspect="auto", interpolation="nearest", extent=(-0.5, last, len(rows) - 0.5, -0.5)
     )
     for row in range(1, len(rows)):
         axes.axhline(row - 0.5, color="white", linewidth=1.5)
-    names = [name.split("_") for name in trail.edges]
-    axes.set_yticks(range(len(rows)), [f"{source}→{target}" for target, source in names])
+    states = [tuple(map(int, name.split("_"))) for name in trail.edges]
+    space, inputs = trail.genotypes[0].space, min(target for target, _ in states)
+    names = [edge_label(space, inputs, source, target) for target, source in states]
+    axes.set_yticks(range(len(rows)), names)
     axes.tick_params(axis="x", labelbottom=False, length=0)
     axes.tick_params(axis="y", length=0)
 
@@ -142,7 +145,7 @@ def _draw_shares(
     count_epochs(axes)
     weights = np.clip(gates, 0, None).sum(1)
     shares = weights / np.maximum(weights.sum(1, keepdims=True), 1e-12)
-    epochs = np.arange(len(shares) + 1) + 0.5  # as wide as the strip above
+    epochs = np.arange(len(shares) + 1) - 0.5  # as wide as the strip above
     steps = np.concatenate([shares, shares[-1:]])
     axes.stackplot(epochs, steps.T, colors=list(colours.values()), step="post", linewidth=0)
     axes.set_xlim(epochs[0], epochs[-1])

@@ -120,7 +120,7 @@ def test_the_three_numbers_are_those_of_plain_loops(small_trainer, data, tmp_pat
     results = json.loads((tmp_path / "run_card.json").read_text())["results"]
     assert results.items() >= row.items()
     printed = capsys.readouterr().out
-    assert "child, statistics of its own" in printed
+    assert "child, running averages of its own" in printed
     assert f"{expected['recalibrated'][0]:.4f}" in printed
 
 

@@ -16,8 +16,9 @@ from lnas.callbacks import (
     Proximity,
     PruneClosed,
 )
+from lnas.errors import InputError
 from lnas.genotype import Genotype
-from lnas.relaxations import ClippedReLU
+from lnas.relaxations import ClippedReLU, Proximal, Softmax
 from lnas.search import FirstOrder, Joint, SearchCallback, SecondOrder
 from lnas.spaces import NasBench201Space
 from lnas.supernet import NasBench201Supernet
@@ -130,6 +131,13 @@ def test_two_ranks_close_the_same_operations(run_two_ranks, tmp_path):
     first, second = run_two_ranks(two_ranks, tmp_path, timeout=120)
     assert 0 < first["architecture.closed.cell"].sum() < 24
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+@pytest.mark.parametrize("relaxation", [Softmax(), Proximal()])
+def test_gates_that_do_not_close_are_refused(relaxation, tmp_path):
+    trainer = tiny_search().trainer(tmp_path, [PruneClosed()])
+    with pytest.raises(InputError, match=f"those of {type(relaxation).__name__} stay above 0"):
+        trainer.fit(pruning_search(relaxation=relaxation), datamodule=tiny_search().data())
 
 
 def test_everything_that_derives_respects_what_is_closed(tmp_path):

@@ -152,5 +152,7 @@ def test_a_search_that_is_not_finished_is_refused(tmp_path, finished, capsys):
         card.write_text(kept)
     folder = Path(tmp_path / "run")
     folder.mkdir()
-    (folder / "config.yaml").write_text("model: {}\n")
+    (folder / "config.yaml").write_text("model: {space: null}\n")
     assert "has no checkpoints/last.ckpt" in refused(capsys, folder)
+    (folder / "config.yaml").write_text("model: {genotype: darts_v2}\n")
+    assert "is the folder of an evaluation; give that of a search" in refused(capsys, folder)

@@ -107,6 +107,11 @@ def test_a_misspelt_command_gets_the_nearest(capsys):
         ("--trainer.devices=foo", "devices=foo"),
         ("--trainer.strategy=ddpp", "strategy=ddpp"),
         ("--trainer.callbacks+=lightning.pytorch.callbacks.ModelCheckpoint", "save_top_k=2"),
+        ("--trainer.max_epochs=-5", "trainer.max_epochs=-5 cannot be used: `max_epochs` must be"),
+        ("--trainer.limit_train_batches=-4", "trainer.limit_train_batches=-4 cannot be used"),
+        ("--model.relaxation=lnas.relaxations.Nope", "relaxations.ClippedReLU, lnas.relaxations.C"),
+        ("--trainer.callbacks+=lnas.callbacks.PruneClosed", "of Softmax stay above 0"),
+        ("--model.weight_schedule.start=-1", "Cosine has the learning rate -1 at progress 0"),
         ("--model.weight_optimizer.lr=-1", "weight_optimizer cannot be built: Invalid learning"),
         ("--model.architecture_optimizer.lr=-1", "architecture_optimizer cannot be built"),
         ("--seed=-1", "seed=-1 is no seed; give 0 to 4294967295"),
@@ -168,7 +173,7 @@ def test_a_genotype_of_another_space_or_an_unknown_one_is_one_line(capsys):
 def searched(capsys):
     """The folder of a finished search."""
     assert main(["search", *SMALL, "--run.folder=run"]) == 0
-    assert "child, statistics of its own" in capsys.readouterr().out
+    assert "child, running averages of its own" in capsys.readouterr().out
     return Path("run")
 
 
@@ -322,6 +327,12 @@ def test_a_loss_that_is_not_finite_is_code_3_and_keeps_the_last_good_checkpoint(
         ("--trainer.max_epochs=0", "give a number of epochs from 1 on"),
         ("--trainer.limit_train_batches=0", "trains nothing"),
         ("--model.optimizer.lr=-1", "optimizer cannot be built: Invalid learning rate"),
+        (
+            "--model.learning_rate={class_path: lnas.schedules.Constant, "
+            "init_args: {constant: -1}}",
+            "rate -1 at progress 0",
+        ),
+        ("--trainer.max_epochs=null", "trainer.max_epochs is missing"),
         ("--model.network=lnas.networks.NasBench201Network", "not of darts"),
         ("--model.network.auxiliary=true", "auxiliary=False"),
         ("--model.drop_path=1.0", "drop_path is 1.0"),

@@ -59,7 +59,7 @@ def test_training_views_are_random_but_pure_and_test_views_are_the_middle(root):
 
 def test_without_val_there_is_no_test_set(root):
     (root / "val").rename(root / "other")
-    with pytest.raises(InputError, match="ImageFolder has no test set"):
+    with pytest.raises(InputError, match=r"ImageFolder has no test set; give it the folder .*val"):
         data(root).test_dataloader()
 
 

@@ -49,6 +49,7 @@ def test_the_cores_are_shared_out_among_the_jobs():
         ({"retrainings": -1}, "retrainings=-1"),
         ({"variants": [Variant("a", Options()), Variant("A", Options())]}, "names of their own"),
         ({"variants": [Variant(RANDOM, Options())]}, "names of their own"),
+        ({"variants": [Variant("?", Options())]}, "has the name '\\?'"),
         ({"reference": "GDAS"}, "'DARTS', 'DARTS, 2nd'"),
         ({"evaluation": None}, "either"),
         ({"truth": "nasbench201"}, "either"),
@@ -69,3 +70,9 @@ def test_a_study_that_means_nothing_is_refused(changes, message):
 
 def test_names_become_paths():
     assert slug("DARTS, 2nd order!") == "darts-2nd-order"
+
+
+@pytest.mark.parametrize("name", ["seed", "run.folder", "resume", "genotype"])
+def test_what_the_study_gives_to_each_run_is_no_option_of_one(name):
+    with pytest.raises(InputError, match=f"name {name}, which the study gives"):
+        Options(["darts"], {name: 4})

@@ -132,9 +132,13 @@ def test_a_study_fills_its_table_and_does_not_repeat_what_is_finished(study_file
 
 
 def test_a_study_without_trainings_searches_and_counts(study_file, capsys):
-    changes = ["--retrainings=0", "--random=0", '--signals=["arch/cell/entropy", "search/step"]']
+    names = ["arch/cell/entropy", "search/step", "search/foo"]  # and no `random=0`: none is trained
+    changes = ["--retrainings=0", f"--signals={json.dumps(names)}"]
     assert main([*study_file, *changes]) == 0, capsys.readouterr().err
-    assert "runs.csv" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "runs.csv" in said
+    assert "No run has logged the signal search/foo;" in said
+    assert "step;" not in said
     root = Path("runs/small")
     assert not list(root.glob("*/evaluate*"))
     assert not (root / "table.md").exists()

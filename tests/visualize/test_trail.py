@@ -39,7 +39,10 @@ def test_the_strip_has_the_colour_of_what_each_epoch_derives():
         np.testing.assert_allclose(image[row, 0], NOT_DERIVED if name is None else colours[name])
     assert np.allclose(image[:, 1:], colours["skip_connect"])
     labels = [text.get_text() for text in strips[0].get_yticklabels()]
-    assert labels == ["0→1", "0→2", "1→2", "0→3", "1→3", "2→3"]
+    first = "$c_{k-1}$"  # as in the pictures of cells and gates
+    assert labels == [
+        f"{first} → 0", f"{first} → 1", "0 → 1", f"{first} → 2", "0 → 2", "1 → 2",
+    ]  # fmt: skip
 
 
 def test_the_bands_are_the_shares_of_the_gates():
@@ -47,7 +50,7 @@ def test_the_bands_are_the_shares_of_the_gates():
     (shares,) = (axes for axes in figure.axes if axes.collections)
     tops = [band.get_paths()[0].vertices for band in shares.collections]
     for epoch, expected in ((1, 0.25), (3, 0.7)):
-        at = tops[0][np.isclose(tops[0][:, 0], epoch + 0.5)][:, 1]
+        at = tops[0][np.isclose(tops[0][:, 0], epoch - 0.5)][:, 1]
         assert expected in np.round(at, 9)
 
 
