@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from lnas.errors import InputError
 from lnas.relaxations import GateSample
 from lnas.search.callback import SearchCallback
 from lnas.search.step import SearchStep
@@ -26,13 +27,28 @@ def moves_architecture(module: "SearchModule", step: SearchStep) -> bool:
 
 
 def penalty(module: "SearchModule", step: SearchStep) -> Tensor | float:
-    """Return the sum of what they add to the loss of the architecture, and note its terms."""
+    """Return the sum of what they add to the loss of the architecture, and note its terms.
+
+    Raises:
+        InputError: A callback adds what is no number.
+    """
     for part in asked(module):
         term = part.architecture_loss(module, step)
         if term is not None:
+            _check_scalar(part, term)
             step.terms[part.term] = step.terms.get(part.term, 0.0) + term
     module.records.note(step.terms)
     return sum(step.terms.values())
+
+
+def _check_scalar(part: SearchCallback, term: object) -> None:
+    found = f"shape {tuple(term.shape)}" if isinstance(term, Tensor) else repr(term)
+    scalar = term.dim() == 0 if isinstance(term, Tensor) else isinstance(term, int | float)
+    if not scalar:
+        raise InputError(
+            f"{type(part).__name__}.architecture_loss has returned {found}; return a tensor "
+            "without dimensions, a number, or None."
+        )
 
 
 def gates_of(module: "SearchModule", step: SearchStep) -> GateSample:

@@ -51,7 +51,9 @@ def _judge(found: list[tuple[str, Verdict]]) -> None:
 
 
 def _message(step: SearchStep) -> str:
+    added = " and ".join(step.terms) if step.role != "weights" else ""
+    more = f", and what {added} adds" if added else ""
     return (
         f"The loss of the {step.role} pass, or its gradient, is not finite in epoch {step.epoch}, "
-        f"batch {step.batch_index}; lower the learning rate or check the data."
+        f"batch {step.batch_index}; lower the learning rate or check the data{more}."
     )

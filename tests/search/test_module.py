@@ -464,3 +464,26 @@ def test_a_search_goes_on_when_all_edges_are_drawn_as_none(tiny, tmp_path, estim
     assert not torch.equal(module.supernet.classifier.bias, start)
     rows = [row for row in trainer.logger.rows if "arch/cell/width" in row]
     assert [row["search/last_cell_cost_weights"] for row in rows] == [0.0, 0.0]
+
+
+class Adding(SearchCallback):
+    def __init__(self, value):
+        self.value = value
+
+    def architecture_loss(self, module, step):
+        return self.value
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(torch.ones(2), r"shape \(2,\)"), ("much", "'much'"), ([1.0], r"\[1\.0\]")]
+)
+@pytest.mark.parametrize("strategy", [FirstOrder, SecondOrder, Joint])
+def test_a_callback_that_adds_no_number_is_named(tiny, tmp_path, strategy, value, said):
+    with pytest.raises(InputError, match=f"Adding.architecture_loss has returned {said}; return"):
+        tiny.fit(tmp_path, [Adding(value)], strategy=strategy())
+
+
+@pytest.mark.parametrize("strategy", [FirstOrder, Joint])
+def test_what_is_not_finite_may_be_what_a_callback_adds(tiny, tmp_path, strategy):
+    with pytest.raises(NonFiniteError, match="check the data, and what adding adds"):
+        tiny.fit(tmp_path, [Adding(torch.tensor(torch.nan))], strategy=strategy())
