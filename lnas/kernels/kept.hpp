@@ -109,7 +109,7 @@ template <class T, int BYTES> struct Kept : Curves<T, BYTES> {
         });
     }
 
-    // panel[i, c] = rows[c, i] for the rows that there are, which lie `apart`, `back` the other way round
+    // panel[i, c] = rows[c, i] for `count` rows that lie `apart`, and back
     static void turn(const T *rows, Int apart, Int count, Int units, T *panel) {
         blocks(count, units, [&](Int c, Int i) INLINE { panel[i * WIDTH + c] = rows[c * apart + i]; });
     }

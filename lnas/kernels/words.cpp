@@ -15,14 +15,14 @@ namespace {
 // Scores and all that they are made of; the same structure stands in words.py.
 struct Words {
     Int steps, streams, units, words;
-    const Int *first, *kept;               // where the units of each stream begin, and their numbers; the bias's at the end
-    const Int *targets;                    // (steps, streams)
-    const void *features, *weight, *bias;  // (steps, streams, units), (words, units), (words)
-    void *of_features, *of_weight, *of_bias; // gradients of the summed loss; the last two both, or neither
-    double *losses;                        // of each step and stream, (steps, streams)
+    const Int *first, *kept; // where the units of each stream begin, and their numbers; the bias's at the end
+    const Int *targets;      // (steps, streams)
+    const void *features, *weight, *bias;    // (steps, streams, units), (words, units), (words)
+    void *of_features, *of_weight, *of_bias; // gradients of the summed loss if asked for; the last two both, or neither
+    double *losses;                          // of each step and stream, (steps, streams)
 };
 
-constexpr Int CHUNK = 8;                 // panels that, with their gradients, fit into a second-level cache
+constexpr Int CHUNK = 8; // panels that, with their gradients, fit into a second-level cache
 constexpr Int MOST = 8, BYTES = 1 << 24; // streams at a time, and what their scores may take
 
 template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
@@ -32,11 +32,14 @@ template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
     using K::load, K::store;
 
     const Words &all;
-    const Int panels, chunks, wide, apart;          // how many panels and chunks; steps in whole vectors; numbers of a panel
-    Room<T> matrix, of_matrix;                      // panels of (units + 1, WIDTH), the last row the bias
-    Int together, most = 0;                         // streams at a time; the most units that one keeps, with the bias
-    Room<T> scores, partial;                        // of the streams at a time
-    std::vector<T> features, scales, largest;       // likewise; the last two of each chunk, stream and step
+    const Int panels, chunks, wide, apart; // how many panels and chunks; steps in whole vectors; numbers of a panel
+    Room<T> matrix, of_matrix;             // panels of (units + 1, WIDTH), the last row the bias
+    Int together, most = 0;                // streams at a time; the most units that one keeps, with the bias
+    // Of the streams at a time: scores as panels of (steps, WIDTH), and parts of the gradients of features from chunks;
+    // kept features; of each chunk and step the largest score, the sum of powers, and what makes probabilities of them;
+    // of each step the score of the right word.
+    Room<T> scores, partial;
+    std::vector<T> features, largest, scales;
     std::vector<double> sums, right;
 
     explicit Scores(const Words &k)

@@ -18,6 +18,7 @@ from lnas.speed import Timing, measured, speed_command
 from lnas.speed.clock import Clock, Work
 from lnas.speed.command import table
 from lnas.speed.overhead import Overhead, bare_step, in_steps
+from lnas.supernet.base import plain
 
 TINY = [
     "--config", "darts", "--model.supernet.init_args.channels=4",
@@ -59,6 +60,29 @@ def test_what_a_gpu_would_launch_is_counted_and_not_timed(clock):
             assert work["as on a GPU"].launches < 0.45 * work["oracle"].launches
     # Gradients, averages and momenta of hundreds of tensors move by a few calls.
     assert clock.work["weight step"]["as on a GPU"].launches < 1700
+
+
+def test_compiled_cells_are_timed_in_both_steps_on_demand(tmp_path, monkeypatch):
+    called = []
+
+    class Compiled:
+        def __call__(self, cell, given, gates, path):
+            assert not kernels.available()
+            called.append(cell)
+            return plain(cell, given, gates, path)
+
+    monkeypatch.setattr("lnas.speed.clock.CompiledCells", Compiled)
+    found = measured(TINY, 2, 4, tmp_path / "run", cells=True)
+    timed = [kind for kind, timing in found.timings.items() if "torch.compile" in timing.seconds]
+    assert timed == ["weight step", "architecture step", "both steps"]
+    assert len(called) == 3 * 2 * 3  # cells, steps, batches
+    assert all("torch.compile" not in work for work in found.work.values())
+
+
+def test_compiled_cells_need_a_stack_of_cells(tmp_path):
+    options = ["--config", "darts_rnn", "--config", "topics"]
+    with pytest.raises(InputError, match="RecurrentSupernet is none; leave it out"):
+        measured(options, 1, 4, tmp_path / "run", cells=True)
 
 
 def test_many_steps_on_one_batch_lead_nowhere(tmp_path):
