@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from lnas.errors import InputError
 from lnas.genotype import Genotype
 from lnas.visualize.figure import count_epochs, new_figure, plain_axes, save_figure
-from lnas.visualize.layout import edge_label
+from lnas.visualize.layout import edge_label, text_width
 from lnas.visualize.palette import INK, TITLES, family, label, tint
 
 WIDTH, BAND, SHARES = 4.2, 0.2, 1.5  # inches: of a panel, of an edge, of the panel of shares
+SIZE = 8  # points, of the names of edges
 SHADES = (1.0, 0.55, 0.78, 0.35)  # of the members of one family
 NOT_DERIVED = to_rgb("#f1f3f5")
 
@@ -70,20 +71,23 @@ def trails_figure(trails: Sequence[Trail]) -> Figure:
     kinds, colours = list(first.gates), operation_colours(first.operations)
     strip = BAND * len(first.edges)
     columns = len(trails) * len(kinds)
-    figure = new_figure(WIDTH * columns + 0.6, strip + SHARES + 1.75)
+    names = _edge_names(first)
+    left = 0.45 + max(0.35, *(text_width(name, SIZE) for name in names))
+    figure = new_figure(WIDTH * columns + left - 0.2, strip + SHARES + 1.75)
     grid = figure.subplots(
         2, columns, squeeze=False, sharex="col",
         gridspec_kw={"height_ratios": [strip, SHARES], "hspace": 0.1, "wspace": 0.18},
     )  # fmt: skip
     height = figure.get_figheight()
     figure.subplots_adjust(
-        left=0.8 / figure.get_figwidth(), right=1 - 0.15 / figure.get_figwidth(),
+        left=left / figure.get_figwidth(), right=1 - 0.15 / figure.get_figwidth(),
         top=1 - 0.45 / height, bottom=0.95 / height,
     )  # fmt: skip
     panels = [(trail, kind) for trail in trails for kind in kinds]
     for column, (trail, kind) in enumerate(panels):
         derived, shares = grid[0, column], grid[1, column]
         _draw_derived(derived, trail, kind, colours)
+        derived.set_yticks(range(len(names)), names, size=SIZE)
         _draw_shares(shares, trail.gates[kind], colours)
         title = trail.name if len(kinds) == 1 else f"{trail.name}, {TITLES.get(kind, kind)}"
         derived.set_title(title, size=12, weight="bold", color=INK, loc="left")
@@ -111,6 +115,13 @@ def operation_colours(operations: Sequence[str]) -> dict[str, tuple[float, float
     return colours
 
 
+def _edge_names(trail: Trail) -> list[str]:
+    """Return the names of the edges as the pictures of cells name states."""
+    states = [tuple(map(int, name.split("_"))) for name in trail.edges]
+    space, inputs = trail.genotypes[0].space, min(target for target, _ in states)
+    return [edge_label(space, inputs, source, target) for target, source in states]
+
+
 def _draw_derived(
     axes: Axes, trail: Trail, kind: str, colours: Mapping[str, tuple[float, float, float]]
 ) -> None:
@@ -127,10 +138,6 @@ def _draw_derived(
     )
     for row in range(1, len(rows)):
         axes.axhline(row - 0.5, color="white", linewidth=1.5)
-    states = [tuple(map(int, name.split("_"))) for name in trail.edges]
-    space, inputs = trail.genotypes[0].space, min(target for target, _ in states)
-    names = [edge_label(space, inputs, source, target) for target, source in states]
-    axes.set_yticks(range(len(rows)), names)
     axes.tick_params(axis="x", labelbottom=False, length=0)
     axes.tick_params(axis="y", length=0)
 
