@@ -118,6 +118,8 @@ def small_search(path, folder):
     data = TEXT if is_of_texts(path) else [*FAKE, "--data.shape=[3,8,8]"]
     options = [*shrunk(path, "supernet"), *data, *often, *stream]
     text = path.read_text()
+    if "cutout" in text:  # squares for 32 pixels
+        options.append("--data.cutout=4")
     if "DartsSpace" in text and re.search("OperationStrength|callbacks.Project", text):
         options.append("--model.space.init_args.nodes=2")  # each edge costs many passes
     short = folder / path.name  # two epochs are too few to wait in

@@ -70,6 +70,11 @@ class StreamData(LightningDataModule, ABC):
             raise InputError(f"{num_classes} class(es) cannot be told apart; give 2 or more.")
         if cutout < 0:
             raise InputError(f"cutout={cutout} is no side of a square; give 0 (none) or more.")
+        if cutout >= 2 * (side := max(image_shape[1:])):
+            raise InputError(
+                f"cutout={cutout} leaves nothing of images of {side} pixels, wherever its centre "
+                f"is; give less than {2 * side}, or 0."
+            )
         self.num_classes, self.image_shape = num_classes, image_shape
         self.batch_size, self.seed, self.workers = batch_size, seed, workers
         self.held_out, self.architecture_fraction = held_out, architecture_fraction

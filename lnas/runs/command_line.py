@@ -160,12 +160,6 @@ class RunCli(LightningCLI):
         """Settle the run folder before anything heavy is made."""
         if self.config.trainer.default_root_dir is not None:
             raise InputError("trainer.default_root_dir is the run folder; give it as --run.folder.")
-        limits = [self.config.trainer.get(name) for name in ("max_epochs", "max_steps", "max_time")]
-        if self.evaluates and limits in ([None, -1, None], [None, None, None]):
-            raise InputError(
-                "trainer.max_epochs is missing: a training from scratch has hundreds of epochs; "
-                "give a number, or a --config that has it, as cifar10 or digits."
-            )
         text = self.parser.dump(self.config, skip_link_targets=True, format="yaml")
         whole = yaml.safe_load(text)
         self.settings = {name: value for name, value in whole.items() if name not in PLACE}
@@ -173,6 +167,12 @@ class RunCli(LightningCLI):
             return
         if self.evaluates and self.config.genotype is None:
             raise InputError("There is nothing to evaluate; give --genotype FILE_OR_NAME.")
+        limits = [self.config.trainer.get(name) for name in ("max_epochs", "max_steps", "max_time")]
+        if self.evaluates and limits in ([None, -1, None], [None, None, None]):
+            raise InputError(
+                "trainer.max_epochs is missing: a training from scratch has hundreds of epochs; "
+                "give a number, or a --config that has it, as cifar10 or digits."
+            )
         self.folder = self._settle_folder()
         self.config.trainer.default_root_dir = str(self.folder)
 

@@ -97,6 +97,7 @@ def test_any_map_style_data_set_becomes_three_streams():
         ({"architecture_fraction": -0.5}, "architecture_fraction=-0.5"),
         ({"workers": -1}, "workers=-1"),
         ({"cutout": -1}, "cutout=-1"),
+        ({"cutout": 4}, "cutout=4 leaves nothing of images of 2 pixels"),
         ({"num_classes": 1}, "1 class"),
     ],
 )
