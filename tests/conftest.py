@@ -95,7 +95,7 @@ def run_two_ranks(tmp_path, monkeypatch):
                 process.kill()
                 process.join()
         # What the ranks of this very test have saved.
-        return [torch.load(place.with_suffix(".pt"), weights_only=False) for place in places]
+        return [torch.load(place.with_suffix(".pt"), weights_only=True) for place in places]
 
     return run
 

@@ -41,10 +41,10 @@ def genotype_command(arguments: list[str]) -> int:
         given = _parser().parse_args(arguments)
     except ArgumentError as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        named = arguments[0] if arguments and arguments[0] in COMMANDS else None
-        words = ["lnas genotype", *([named] if named else []), "--help"]
-        reason = reason.replace(f"{named}.", "") if named else reason
-        raise InputError(f"{reason}; see `{' '.join(words)}`.") from None
+        command = next((name for name in arguments[:1] if name in COMMANDS), "")
+        reason = reason.replace(f"are required: {command}.", "are required: ")
+        words = " ".join(filter(None, ("lnas genotype", command, "--help")))
+        raise InputError(f"{reason}; see `{words}`.") from None
     chosen: Namespace = given[given.command]
     if given.command == "show":
         show(chosen.genotype, picture=chosen.picture, cost=chosen.cost)

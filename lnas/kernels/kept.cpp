@@ -17,7 +17,7 @@ struct Product {
     const void *features, *matrix;             // (steps, streams, units), (units, columns)
     void *out;                                 // the product, (steps, streams, columns), unless its gradient is given:
     const void *grad;
-    void *of_features, *of_matrix; // of which come these, if they are asked for; all 0 at first
+    void *of_features, *of_matrix; // of which come these, if they are asked for; the features' all 0 at first
 };
 
 template <class T, int SIZE> struct Sequence : Kept<T, SIZE> {

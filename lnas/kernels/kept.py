@@ -68,10 +68,10 @@ def kept_product_gradients(
         kept: See there.
         matrix: See there.
     """
-    pairs = zip(needs, (features, matrix), strict=True)
-    found = [tensor.new_zeros(tensor.shape) if need else None for need, tensor in pairs]
-    _call(features, kept, matrix, None, grad.contiguous(), *found)
-    return found
+    of_features = features.new_zeros(features.shape) if needs[0] else None
+    of_matrix = matrix.new_empty(matrix.shape) if needs[1] else None
+    _call(features, kept, matrix, None, grad.contiguous(), of_features, of_matrix)
+    return [of_features, of_matrix]
 
 
 def _call(

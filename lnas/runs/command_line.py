@@ -168,7 +168,7 @@ class RunCli(LightningCLI):
         if self.evaluates and self.config.genotype is None:
             raise InputError("There is nothing to evaluate; give --genotype FILE_OR_NAME.")
         limits = [self.config.trainer.get(name) for name in ("max_epochs", "max_steps", "max_time")]
-        if self.evaluates and limits in ([None, -1, None], [None, None, None]):
+        if self.evaluates and limits[0] is None and all(one in (None, -1) for one in limits):
             raise InputError(
                 "trainer.max_epochs is missing: a training from scratch has hundreds of epochs; "
                 "give a number, or a --config that has it, as cifar10 or digits."

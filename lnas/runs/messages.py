@@ -108,7 +108,7 @@ def _unknown_class(path: str) -> str:
         return ""
     classes = {word: found for word, found in vars(module).items() if inspect.isclass(found)}
     kinds = tuple(found for found in classes.values() if inspect.isabstract(found))
-    made = [word for word, found in classes.items() if issubclass(found, kinds) and usable(found)]
+    made = [word for word, found in classes.items() if issubclass(found, kinds) and _usable(found)]
     return (
         f"There is no class {path!r}; {_choice(path, [f'{package}.{w}' for w in made or classes])}"
     )
@@ -172,12 +172,12 @@ def _subclasses(kind: str) -> list[str]:
         member = waiting.pop()
         waiting += member.__subclasses__()
         path = public_name(member)
-        if path.startswith("lnas.") and usable(member) and path.count(".") <= 2:
+        if path.startswith("lnas.") and _usable(member) and path.count(".") <= 2:
             found.add(path)
     return sorted(found)
 
 
-def usable(member: type) -> bool:
+def _usable(member: type) -> bool:
     """Whether a config can name the class: it is no kind of classes."""
     return not inspect.isabstract(member) and ABC not in member.__bases__
 

@@ -166,7 +166,7 @@ def two_ranks(folder):
     trainer = tiny.trainer(folder, [part], devices=2, strategy="ddp", limit_train_batches=2)
     trainer.fit(module, datamodule=tiny.data())
     state = {n: v.clone() for n, v in module.state_dict().items() if "running" not in n}
-    return state, part.decisions
+    return state, [repr(decision) for decision in part.decisions]
 
 
 def test_two_ranks_project_the_same(run_two_ranks, tmp_path):

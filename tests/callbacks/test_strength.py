@@ -75,7 +75,7 @@ def two_ranks(folder):
     trainer = {"devices": 2, "strategy": "ddp"}
     criterion = OperationStrength(edge_order="random")
     _, genotype = derived(folder, criterion, trainer=trainer)
-    return genotype, criterion.decisions
+    return genotype.to_json(), [repr(decision) for decision in criterion.decisions]
 
 
 def test_two_ranks_decide_the_same(run_two_ranks, tmp_path):

@@ -103,7 +103,7 @@ def test_diff_says_when_there_is_none_and_when_cells_are_isomorphic(capsys):
         ([], "show,convert,diff,trail"),
         (["draw"], "draw"),
         (["show"], "required: genotype; see `lnas genotype show --help`"),
-        (["show", "darts_v2", "--pictures", "x"], "--pictures"),
+        (["show", "darts_v2", "--pictures", "show.png"], "--pictures show.png; see"),
         (["show", "darts_v2", "--pictur", "x.png"], "--pictur"),
         (["show", "darts_v9"], "did you mean"),
         (["show", "darts_v2", "--picture", "cell.gif"], "gif"),
