@@ -1,7 +1,7 @@
 // Products of a few rows with a matrix that many of them share, and that therefore lies ready; lnas/kernels/panels.py
 // says what.
 //
-// The matrix lies as panels of columns that fill two vectors, each panel row after row: it is read in one go from
+// The matrix lies as panels of columns that fill a few vectors, each panel row after row: it is read in one go from
 // memory, in which a network's matrices lie, and only once for all rows, which are in the cache. Panels are shared out
 // over threads; each number is the sum of its terms in their order, whatever the number of threads.
 
@@ -26,54 +26,59 @@ struct Panels {
 template <class T> struct Tiles : Products<T, WIDEST> {
     using P = Products<T, WIDEST>;
     using V = typename P::V;
-    static constexpr Int L = P::L, WIDTH = 2 * L;
+    // Vectors of a panel, and rows that are multiplied by it at a time: their sums fill the registers.
+    static constexpr int N = WIDEST == 64 ? 3 : 2;
+    static constexpr Int L = P::L, WIDTH = N * L, TALL = WIDEST == 64 ? 8 : 6;
     using P::load, P::store;
 
-    // Rows of a panel that the first-level cache holds beside what is multiplied by them.
-    static constexpr Int DEEP = 24576 / (WIDTH * sizeof(T));
+    // Rows of a panel that a second-level cache holds beside the next ones, which are fetched meanwhile.
+    static constexpr Int DEEP = (1 << 18) / (WIDTH * sizeof(T));
 
     static void run(const Panels &k, Int threads) {
-        const Int count = (k.columns + WIDTH - 1) / WIDTH;
+        const Int count = (k.columns + WIDTH - 1) / WIDTH, parts = P::template parts<DEEP>(k.inner);
 #pragma omp parallel num_threads(threads)
         {
             std::vector<T> sums(k.rows * WIDTH);
 #pragma omp for
             for (Int panel = 0; panel < count; panel++)
-                for (Int start = 0; start < k.inner; start += DEEP)
-                    P::evenly(k.rows, [&](Int row, auto rows) INLINE { tile<decltype(rows)::value>(k, panel, start, row, &sums[row * WIDTH]); });
+                for (Int part = 0; part < parts; part++) {
+                    const Int start = k.inner * part / parts, end = k.inner * (part + 1) / parts;
+                    P::template evenly<TALL>(k.rows, [&](Int row, auto rows) INLINE {
+                        tile<decltype(rows)::value>(k, panel, start, end, row, &sums[row * WIDTH]);
+                    });
+                }
         }
     }
 
     // Adds some terms to the sums of R rows and a panel, and writes what these are used for behind the last.
-    template <int R> INLINE static inline void tile(const Panels &k, Int panel, Int start, Int row, T *sums) {
-        const Int size = std::min(DEEP, k.inner - start);
+    template <int R> INLINE static inline void tile(const Panels &k, Int panel, Int start, Int end, Int row, T *sums) {
+        const Int size = end - start;
         const T *matrix = static_cast<const T *>(k.panels) + (panel * k.inner + start) * WIDTH;
         const T *from = static_cast<const T *>(k.from) + row * k.from_apart + start;
-        V acc[R][2] = {};
+        V acc[R][N] = {};
         if (start > 0)
             for (int a = 0; a < R; a++)
-                for (int b = 0; b < 2; b++) acc[a][b] = load(sums + a * WIDTH + b * L);
+                for (int b = 0; b < N; b++) acc[a][b] = load(sums + a * WIDTH + b * L);
         auto term = [&](Int i) INLINE {
-            const V left = load(matrix + i * WIDTH), right = load(matrix + i * WIDTH + L);
+            V own[N];
+            for (int b = 0; b < N; b++) own[b] = load(matrix + i * WIDTH + b * L);
             for (int a = 0; a < R; a++) {
                 const T value = from[a * k.from_apart + i];
-                acc[a][0] += value * left;
-                acc[a][1] += value * right;
+                for (int b = 0; b < N; b++) acc[a][b] += value * own[b];
             }
         };
         // Each tile fetches its part of what is next in the panels, little by little.
-        const Int tiles = P::parts(k.rows);
+        const Int tiles = P::template parts<TALL>(k.rows);
         const T *next = matrix + (size + row * size / k.rows) * WIDTH;
         Int i = 0;
         for (; i + tiles <= size; i += tiles, next += WIDTH) {
-            __builtin_prefetch(next);
-            __builtin_prefetch(next + L);
+            for (int b = 0; b < N; b++) __builtin_prefetch(next + b * L, 0, 2);
             for (Int j = 0; j < tiles; j++) term(i + j);
         }
         for (; i < size; i++) term(i);
         for (int a = 0; a < R; a++)
-            for (int b = 0; b < 2; b++)
-                if (start + size < k.inner)
+            for (int b = 0; b < N; b++)
+                if (end < k.inner)
                     store(sums + a * WIDTH + b * L, acc[a][b]);
                 else
                     finish(k, row + a, panel * WIDTH + b * L, acc[a][b]);

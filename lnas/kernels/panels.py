@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lnas.kernels.convolutions import Functions
 
-MULTIPLE = 32  # of columns, so that panels of every kind fit in
+MULTIPLE = 48  # of columns, so that panels of every kind fit in
 
 
 class _Panels(ctypes.Structure):
