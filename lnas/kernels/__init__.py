@@ -12,6 +12,7 @@ from lnas.kernels.dense import Dense, Edge, Gated, dense_edges
 from lnas.kernels.kept import KeptUnits, kept_product, kept_product_gradients
 from lnas.kernels.panels import Panels
 from lnas.kernels.recurrent import CURVES, LeavingEdges
+from lnas.kernels.room import Room
 from lnas.kernels.words import kept_word_losses
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "KeptUnits",
     "LeavingEdges",
     "Panels",
+    "Room",
     "available",
     "calls",
     "dense_edges",

@@ -107,8 +107,8 @@ template <class T, int SIZE> struct Sequence : Kept<T, SIZE> {
         }
         K::times_turned(matrix.get(), panels, apart, units(s), count(s), turned, wide, found);
         T *to = static_cast<T *>(all.of_features) + s * all.units;
-        for (Int k = 0; k < count(s); k++)
-            for (Int t = 0; t < all.steps; t++) to[t * all.streams * all.units + units(s)[k]] = found[k * wide + t];
+        for (Int t = 0; t < all.steps; t++)
+            for (Int k = 0; k < count(s); k++) to[t * all.streams * all.units + units(s)[k]] = found[k * wide + t];
     }
 };
 

@@ -78,14 +78,18 @@ template <class T, int BYTES> struct Kept : Curves<T, BYTES> {
     // What `turned` and `out` of the next function have in a row: the steps, filled up to whole vectors.
     static Int filled(Int steps) { return (steps + L - 1) / L * L; }
 
-    // out[k, t] = sum_c matrix[units[k], c] * turned[c, t], for a matrix of so many panels that lie `apart`
-    static void times_turned(const T *matrix, Int panels, Int apart, const Int *units, Int count, const T *turned, Int wide, T *out) {
+    // out[k, t] = sum_c matrix[units[k], c] * turned[c, t], for a matrix of so many panels that lie `apart`; or added to it
+    static void times_turned(const T *matrix, Int panels, Int apart, const Int *units, Int count, const T *turned, Int wide, T *out,
+                             bool add = false) {
         C::template evenly<3>(wide / L, [&](Int first, auto vectors) INLINE {
             constexpr int B = decltype(vectors)::value;
             constexpr Int MOST = B == 3 ? C::ROWS * 2 / 3 : C::ROWS;
             C::template evenly<MOST>(count, [&](Int k, auto rows) INLINE {
                 constexpr int R = decltype(rows)::value;
                 V acc[R][B] = {};
+                if (add)
+                    for (int a = 0; a < R; a++)
+                        for (int b = 0; b < B; b++) acc[a][b] = load(out + (k + a) * wide + (first + b) * L);
                 for (Int p = 0; p < panels; p++) {
                     const T *row[R], *from = turned + p * WIDTH * wide + first * L;
                     for (int a = 0; a < R; a++) row[a] = matrix + p * apart + units[k + a] * WIDTH;

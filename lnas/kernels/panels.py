@@ -10,6 +10,7 @@ from typing import final
 from torch import Tensor
 
 from lnas.kernels.convolutions import Functions
+from lnas.kernels.room import Room
 
 MULTIPLE = 48  # of columns, so that panels of every kind fit in
 
@@ -30,11 +31,12 @@ class Panels:
 
     Args:
         matrix: (inner, columns), see `readable`; what is done to it later does not count.
+        room: Holds it as the product reads it.
     """
 
-    def __init__(self, matrix: Tensor) -> None:
+    def __init__(self, matrix: Tensor, room: Room) -> None:
         self.inner, self.columns = matrix.shape
-        self.panels = matrix.new_empty(self.inner, -(-self.columns // MULTIPLE) * MULTIPLE)
+        self.panels = room.empty(matrix, self.inner, -(-self.columns // MULTIPLE) * MULTIPLE)
         self.functions = Functions(matrix)
         sizes = (ctypes.c_int64(size) for size in (*matrix.shape, *matrix.stride()))
         given, to = (ctypes.c_void_p(each.data_ptr()) for each in (matrix, self.panels))

@@ -1,8 +1,9 @@
 // The loss of a large vocabulary over the units that dropout leaves each stream; lnas/kernels/words.py says what.
 //
 // Some streams at a time: their scores stay near from the products that make them to those that read their gradients.
-// Words are shared out over threads in chunks, whose rows of the matrix stay in the cache for all of these streams, and
-// whose sums are added up in their order, so that they do not depend on the number of threads.
+// Words are shared out over threads in chunks, whose rows of the matrix stay in the cache for all of these streams; for
+// the features' gradients in a few spans of chunks, whose sums are added up in their order. So no number depends on the
+// number of threads.
 
 #include <limits>
 #include <vector>
@@ -15,14 +16,16 @@ namespace {
 // Scores and all that they are made of; the same structure stands in words.py.
 struct Words {
     Int steps, streams, units, words;
+    double scale;            // of the losses, in the gradients
     const Int *first, *kept; // where the units of each stream begin, and their numbers; the bias's at the end
     const Int *targets;      // (steps, streams)
     const void *features, *weight, *bias;    // (steps, streams, units), (words, units), (words)
-    void *of_features, *of_weight, *of_bias; // gradients of the summed loss if asked for; the last two both, or neither
+    void *of_features, *of_weight, *of_bias; // gradients of the scaled loss if asked for; the last two both, or neither
     double *losses;                          // of each step and stream, (steps, streams)
 };
 
-constexpr Int CHUNK = 8; // panels that, with their gradients, fit into a second-level cache
+constexpr Int CHUNK = 4; // panels that, with their gradients and a few streams, fit into a second-level cache
+constexpr Int SPANS = 16;
 constexpr Int MOST = 8, BYTES = 1 << 24; // streams at a time, and what their scores may take
 
 template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
@@ -32,10 +35,11 @@ template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
     using K::load, K::store;
 
     const Words &all;
-    const Int panels, chunks, wide, apart; // how many panels and chunks; steps in whole vectors; numbers of a panel
+    const Int panels, chunks, spans; // how many
+    const Int wide, apart;           // steps in whole vectors; numbers of a panel
     Room<T> matrix, of_matrix;             // panels of (units + 1, WIDTH), the last row the bias
     Int together, most = 0;                // streams at a time; the most units that one keeps, with the bias
-    // Of the streams at a time: scores as panels of (steps, WIDTH), and parts of the gradients of features from chunks;
+    // Of the streams at a time: scores as panels of (steps, WIDTH), and parts of the gradients of features from spans;
     // kept features; of each chunk and step the largest score, the sum of powers, and what makes probabilities of them;
     // of each step the score of the right word.
     Room<T> scores, partial;
@@ -43,13 +47,13 @@ template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
     std::vector<double> sums, right;
 
     explicit Scores(const Words &k)
-        : all(k), panels((k.words + WIDTH - 1) / WIDTH), chunks((panels + CHUNK - 1) / CHUNK), wide(K::filled(k.steps)),
+        : all(k), panels((k.words + WIDTH - 1) / WIDTH), chunks((panels + CHUNK - 1) / CHUNK), spans(std::min(chunks, SPANS)), wide(K::filled(k.steps)),
           apart((k.units + 1) * WIDTH), matrix(room<T>(panels * apart)), of_matrix(k.of_weight ? room<T>(panels * apart) : nullptr) {
         together = std::clamp<Int>(BYTES / (k.steps * k.words * Int(sizeof(T))), 1, std::min(MOST, k.streams));
         for (Int s = 0; s < k.streams; s++) most = std::max(most, k.first[s + 1] - k.first[s]);
         scores = room<T>(together * k.steps * panels * WIDTH);
         features.resize(together * k.steps * most);
-        if (k.of_features) partial = room<T>(chunks * together * most * wide);
+        if (k.of_features) partial = room<T>(spans * together * most * wide);
         for (auto *own : {&largest, &scales}) own->resize(chunks * together * k.steps);
         sums.resize(chunks * together * k.steps);
         right.resize(together * k.steps);
@@ -59,7 +63,7 @@ template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
         Int number, place, count; // among all, among those at a time; of its units with the bias
         const Int *units;
     };
-    struct Span {
+    struct Chunk {
         Int index, start, end; // of panels
     };
     struct Scratch {
@@ -70,10 +74,10 @@ template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
         const Int number = start + place;
         return {number, place, all.first[number + 1] - all.first[number], all.kept + all.first[number]};
     }
-    Span span(Int chunk) const { return {chunk, chunk * CHUNK, std::min((chunk + 1) * CHUNK, panels)}; }
+    Chunk chunk(Int index) const { return {index, index * CHUNK, std::min((index + 1) * CHUNK, panels)}; }
     T *features_of(const Stream &s) { return &features[s.place * all.steps * most]; }
     T *scores_of(const Stream &s, Int panel) { return &scores[(s.place * panels + panel) * all.steps * WIDTH]; }
-    Int place_of(const Stream &s, Span words, Int t) const { return (words.index * together + s.place) * all.steps + t; }
+    Int place_of(const Stream &s, Chunk words, Int t) const { return (words.index * together + s.place) * all.steps + t; }
     Int target(const Stream &s, Int t) const { return all.targets[t * all.streams + s.number]; }
 
     void run(Int threads) {
@@ -90,12 +94,14 @@ template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
 #pragma omp for
                 for (Int place = 0; place < count; place++) gather(stream(start, place));
 #pragma omp for
-                for (Int c = 0; c < chunks; c++) each([&](Stream s) { score(s, span(c), own); });
+                for (Int c = 0; c < chunks; c++) each([&](Stream s) { score(s, chunk(c), own); });
 #pragma omp for
                 for (Int place = 0; place < count; place++) normalise(stream(start, place));
                 if (!all.of_features && !of_matrix) continue;
 #pragma omp for
-                for (Int c = 0; c < chunks; c++) each([&](Stream s) { learn(s, span(c), own); });
+                for (Int i = 0; i < spans; i++)
+                    for (Int first = chunks * i / spans, c = first; c < chunks * (i + 1) / spans; c++)
+                        each([&](Stream s) { learn(s, chunk(c), own, i, c > first); });
                 if (!all.of_features) continue;
 #pragma omp for
                 for (Int place = 0; place < count; place++) scatter(stream(start, place));
@@ -131,7 +137,7 @@ template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
     }
 
     // Makes powers of e of the scores of some words, less the largest of them, and finds these and their sum.
-    void score(const Stream &s, Span words, Scratch &own) {
+    void score(const Stream &s, Chunk words, Scratch &own) {
         for (Int p = words.start; p < words.end; p++) {
             K::gather_rows(&matrix[p * apart], s.units, s.count, own.panel.data());
             K::times_panel(features_of(s), all.steps, s.count, own.panel.data(), scores_of(s, p));
@@ -162,22 +168,22 @@ template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
     // Finds what makes probabilities of these powers, and the losses.
     void normalise(const Stream &s) {
         for (Int t = 0; t < all.steps; t++) {
-            auto at = [&](Int chunk) { return place_of(s, span(chunk), t); };
+            auto at = [&](Int index) { return place_of(s, chunk(index), t); };
             double high = largest[at(0)], total = 0;
             for (Int c = 1; c < chunks; c++) high = std::max(high, double(largest[at(c)]));
             for (Int c = 0; c < chunks; c++) total += sums[at(c)] * std::exp(largest[at(c)] - high);
-            for (Int c = 0; c < chunks; c++) scales[at(c)] = T(std::exp(largest[at(c)] - high) / total);
+            for (Int c = 0; c < chunks; c++) scales[at(c)] = T(std::exp(largest[at(c)] - high) / total * all.scale);
             all.losses[t * all.streams + s.number] = std::log(total) + high - right[s.place * all.steps + t];
         }
     }
 
     // Makes gradients of the scores of some words, and of them those of features and matrix.
-    void learn(const Stream &s, Span words, Scratch &own) {
+    void learn(const Stream &s, Chunk words, Scratch &own, Int span, bool add) {
         for (Int p = words.start; p < words.end; p++) {
             for (Int t = 0; t < all.steps; t++) {
                 T *at = scores_of(s, p) + t * WIDTH;
                 for (int b = 0; b < 2; b++) store(at + b * L, load(at + b * L) * scales[place_of(s, words, t)]);
-                if (target(s, t) / WIDTH == p) at[target(s, t) % WIDTH] -= 1;
+                if (target(s, t) / WIDTH == p) at[target(s, t) % WIDTH] -= T(all.scale);
                 if (all.of_features)
                     for (Int c = 0; c < WIDTH; c++) own.turned[((p - words.start) * WIDTH + c) * wide + t] = at[c];
             }
@@ -185,18 +191,18 @@ template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
         }
         if (!all.of_features) return;
         K::times_turned(&matrix[words.start * apart], words.end - words.start, apart, s.units, s.count - 1, own.turned.data(), wide,
-                        part(s, words.index));
+                        part(s, span), add);
     }
 
-    T *part(const Stream &s, Int chunk) { return &partial[(chunk * together + s.place) * most * wide]; }
+    T *part(const Stream &s, Int span) { return &partial[(span * together + s.place) * most * wide]; }
 
     void scatter(const Stream &s) {
         T *total = part(s, 0);
-        for (Int c = 1; c < chunks; c++)
-            for (Int i = 0; i < (s.count - 1) * wide; i += L) store(total + i, load(total + i) + load(part(s, c) + i));
+        for (Int span = 1; span < spans; span++)
+            for (Int i = 0; i < (s.count - 1) * wide; i += L) store(total + i, load(total + i) + load(part(s, span) + i));
         T *to = static_cast<T *>(all.of_features) + s.number * all.units;
-        for (Int k = 0; k + 1 < s.count; k++)
-            for (Int t = 0; t < all.steps; t++) to[t * all.streams * all.units + s.units[k]] = total[k * wide + t];
+        for (Int t = 0; t < all.steps; t++)
+            for (Int k = 0; k + 1 < s.count; k++) to[t * all.streams * all.units + s.units[k]] = total[k * wide + t];
     }
 };
 

@@ -19,6 +19,7 @@ class _Words(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("steps", "streams", "units", "words")),
+        ("scale", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("first", "kept", "targets")),
         *((name, ctypes.c_void_p) for name in ("features", "weight", "bias")),
         *((name, ctypes.c_void_p) for name in ("of_features", "of_weight", "of_bias", "losses")),
@@ -33,7 +34,7 @@ def kept_word_losses(
     weight: Tensor,
     bias: Tensor,
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """Return the summed cross entropy (nats) of the scores features @ weight.T + bias.
+    """Return the mean cross entropy (nats) of the scores features @ weight.T + bias.
 
     Args:
         needs: Of which of the last three the gradients are asked for.
@@ -63,8 +64,8 @@ def kept_word_losses(
     losses = torch.empty(targets.shape, dtype=torch.float64)
     tensors = [kept.first, kept.units, *given, of_features, of_weight, of_bias, losses]
     pointers = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
-    call = _Words(*features.shape, words, *pointers)
+    call = _Words(*features.shape, words, 1 / targets.numel(), *pointers)
     Functions(features).call("word_losses", ctypes.byref(call))
     grads = [of_features, of_weight, of_bias]
     wanted = [grad if need else None for grad, need in zip(grads, needs, strict=True)]
-    return losses.sum().to(features.dtype), wanted
+    return losses.mean().to(features.dtype), wanted

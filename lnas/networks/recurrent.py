@@ -86,9 +86,8 @@ class DerivedRecurrentCell(nn.Module):
             names,
             masked_product(inputs, of_inputs, input_mask),
             hidden,
-            of_hidden,
             torch.tensor(chosen, dtype=hidden.dtype, device=hidden.device),
-            {node: self._matrix(node) for node, _, _ in self.edges if node in self.needed},
+            {0: of_hidden} | {node: self._matrix(node) for node in sorted(self.needed) if node},
             mask,
             outputs=self.outputs,
         )

@@ -19,7 +19,7 @@ from lnas.operations.kept_product import leaves_few_units
 SCORES = 4_000_000  # at a time; 16 megabytes in single precision
 
 Found = tuple[Tensor, list[Tensor | None]]
-"""The sum of the losses, and its gradients: of features, weight and bias."""
+"""The mean of the losses, and its gradients: of features, weight and bias."""
 
 
 def word_loss(
@@ -51,15 +51,15 @@ class _WordLoss(torch.autograd.Function):
         else:
             loss, grads = _of_all(needs, targets, *inputs)
         ctx.save_for_backward(*grads)
-        ctx.tokens = tokens = targets.numel()
-        return loss / tokens
+        return loss
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError(NO_SECOND_DERIVATIVE)
-        scale = grads[0] / ctx.tokens
-        found = (None if grad is None else grad * scale for grad in ctx.saved_tensors)
+        scale, found = grads[0], ctx.saved_tensors
+        if scale.device.type != "cpu" or scale != 1:  # elsewhere, to look would be to wait
+            found = (None if grad is None else grad * scale for grad in found)
         return (None, None, None, *found)
 
 
@@ -76,22 +76,25 @@ def _of_all(
     for start in range(0, len(flat), rows):
         block = slice(start, start + rows)
         x, scores = flat[block], torch.addmm(bias, flat[block], weight.t())
-        loss += _turn_to_gradients(scores, goals[block], any(needs))
+        loss += _turn_to_gradients(scores, goals[block], len(flat), any(needs))
         if of_features is not None:
             torch.mm(scores, weight, out=of_features.view_as(flat)[block])
         if of_weight is not None:
             of_weight.addmm_(scores.t(), x)
         if of_bias is not None:
             of_bias += scores.sum(0)
-    return loss, grads
+    return loss / len(flat), grads
 
 
-def _turn_to_gradients(scores: Tensor, right: Tensor, wanted: bool) -> Tensor:
-    """Return the summed loss of scores (rows, words); make them its gradients where wanted."""
+def _turn_to_gradients(scores: Tensor, right: Tensor, tokens: int, wanted: bool) -> Tensor:
+    """Return the summed loss of scores (rows, words); where wanted, make them the mean's gradients.
+
+    The mean is that of `tokens` rows.
+    """
     scores -= scores.amax(1, keepdim=True)
     loss = -scores.gather(1, right).sum()
     total = scores.exp_().sum(1, keepdim=True)
     if wanted:
-        scores *= total.reciprocal()  # the probabilities, less what is true
-        scores.scatter_add_(1, right, -torch.ones_like(right, dtype=scores.dtype))
+        scores *= total.reciprocal() / tokens  # the probabilities, less what is true
+        scores.scatter_add_(1, right, torch.full_like(right, -1 / tokens, dtype=scores.dtype))
     return loss + total.log().sum()

@@ -116,9 +116,8 @@ class RecurrentCell(nn.Module):
             [curves.get(name) or name for name in self.space.operations],
             masked_product(inputs, of_inputs, input_mask),
             hidden,
-            of_hidden,
             gates,
-            {node: self._matrix(node) for node in entered},
+            {0: of_hidden} | {node: self._matrix(node) for node in entered},
             mask,
             self.norm,
         )

@@ -4,7 +4,7 @@ Compiled where that is possible, else with torch's operators, which keep the bra
 `recurrent_source.py` and its slope for backward, not to find all activations anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, final
 
 import torch
@@ -18,6 +18,12 @@ from lnas.supernet.recurrent_source import Source
 def source_for(like: Tensor) -> type[Source]:
     """Return who computes the edges of states of the device and kind of `like`."""
     return CompiledSource if readable(like) else PlainSource
+
+
+def in_a_row(numbers: Sequence[int]) -> slice | list[int]:
+    """Return numbers that ascend one by one as a slice: a view, where a list would be a copy."""
+    first, end = numbers[0], numbers[-1] + 1
+    return slice(first, end) if list(numbers) == list(range(first, end)) else list(numbers)
 
 
 @final
@@ -37,8 +43,8 @@ class CompiledSource(Source):
     def _add_edges(self, place: int, state: Tensor, sums: Tensor) -> None:
         self.edges.read(self.pairs[place], state, sums)
 
-    def _learn_edges(self, step: int, state: Tensor, of_sums: Tensor, of_state: Tensor) -> None:
-        self.edges.learn(self.pairs[step], state, of_sums, of_state)
+    def _learn_edges(self, place: int, state: Tensor, of_sums: Tensor, of_state: Tensor) -> None:
+        self.edges.learn(self.pairs[place], state, of_sums, of_state)
 
     def _gate_gradient(self, group: int, curve: str) -> Tensor:
         assert self.edges.products is not None
@@ -53,10 +59,7 @@ class PlainSource(Source):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.total = torch.cat([values.sum(1, keepdim=True) for values in self.gates])
-        first, last = self.targets[0], self.targets[-1] + 1
-        # A slice is a view, where a list of indices would be a copy at each step.
-        in_a_row = self.targets == list(range(first, last))
-        self.where: slice | list[int] = slice(first, last) if in_a_row else self.targets
+        self.where = in_a_row(self.targets)
         self.products: list[dict[str, Tensor]] = []
         self.around: Tensor | None = None
 
@@ -90,8 +93,8 @@ class PlainSource(Source):
                 self._write_slopes(group, curves, self.slopes[place, :, part])
         sums[self.where] += (gate * bracket).addcmul_(state, self.total).transpose(0, 1)
 
-    def _learn_edges(self, step: int, state: Tensor, of_sums: Tensor, of_state: Tensor) -> None:
-        gate, points = self.pairs[step].unbind(1)
+    def _learn_edges(self, place: int, state: Tensor, of_sums: Tensor, of_state: Tensor) -> None:
+        gate, points = self.pairs[place].unbind(1)
         of_edges = of_sums[self.where].transpose(0, 1)
         through = of_edges * gate
         around = of_edges - through
@@ -101,9 +104,9 @@ class PlainSource(Source):
                 curves = Curves(points[:, part])
                 for name, product in products.items():
                     product.addcmul_(through[:, part], curves.value(name))
-        torch.mul(through, self.slopes[step], out=points)
+        torch.mul(through, self.slopes[place], out=points)
         through.addcmul_(through, gate, value=-1)
-        torch.mul(through, self.brackets[step], out=gate)
+        torch.mul(through, self.brackets[place], out=gate)
         of_state.add_(around.mul_(self.total).sum(1))
 
     def _gate_gradient(self, group: int, curve: str) -> Tensor:

@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lnas.kernels import Panels, readable
+from lnas.kernels import Panels, Room, readable
 
 
 class Matrix(ABC):
@@ -21,14 +21,15 @@ class Matrix(ABC):
         """Add the gradients of rows that were read times `factors` to `of_rows`; return it."""
 
 
-def matrix_for(weight: Tensor, keeps: bool) -> Matrix:
+def matrix_for(weight: Tensor, keeps: bool, room: Room) -> Matrix:
     """Return the matrix `weight`, (inner, columns).
 
     Args:
         weight: Its numbers; they must not change before the last product.
         keeps: There will be a backward.
+        room: Holds what is made of it.
     """
-    return _LaidOut(weight, keeps) if readable(weight) else _Plain(weight)
+    return _LaidOut(weight, keeps, room) if readable(weight) else _Plain(weight)
 
 
 @final
@@ -52,9 +53,9 @@ class _Plain(Matrix):
 class _LaidOut(Matrix):
     """With compiled functions, for which the matrix is laid out once."""
 
-    def __init__(self, weight: Tensor, keeps: bool) -> None:
-        self.matrix = Panels(weight)
-        self.transpose = Panels(weight.t()) if keeps else self.matrix
+    def __init__(self, weight: Tensor, keeps: bool, room: Room) -> None:
+        self.matrix = Panels(weight, room)
+        self.transpose = Panels(weight.t(), room) if keeps else self.matrix
 
     def forward(self, rows: Tensor, out: Tensor, add: Tensor | None = None) -> Tensor:
         return self.matrix.multiply(rows, out, add)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lnas import kernels
-from lnas.kernels import Panels
+from lnas.kernels import Panels, Room
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="no C++ compiler here")
 
@@ -23,7 +23,7 @@ def given(rows, inner, columns, dtype=torch.float64):
 @pytest.mark.parametrize("columns", [1, 16, 35, 128])  # less than a panel, whole ones, some more
 def test_products_are_those_of_torch(rows, inner, columns):
     x, matrix, add, factors = given(rows, inner, columns)
-    laid_out, product = Panels(matrix), x @ matrix
+    laid_out, product = Panels(matrix, Room()), x @ matrix
     found = laid_out.multiply(x, torch.empty_like(add))
     torch.testing.assert_close(found, product, rtol=1e-12, atol=1e-12)
     found = laid_out.multiply(x, torch.empty_like(add), add, factors)
@@ -37,7 +37,7 @@ def test_transposed_matrices_and_parts_of_rows_are_read_as_they_lie():
     wide = torch.full((5, 60), 7.0, dtype=x.dtype)
     wide[:, :20] = x
     out = torch.full((5, 40), 7.0, dtype=x.dtype)
-    turned = Panels(matrix.t().contiguous().t())
+    turned = Panels(matrix.t().contiguous().t(), Room())
     turned.multiply(wide[:, :20], out[:, :37], factors=factors.t().contiguous().t())
     torch.testing.assert_close(out[:, :37], x @ matrix * factors, rtol=1e-12, atol=1e-12)
     assert (out[:, 37:] == 7).all()
@@ -45,7 +45,7 @@ def test_transposed_matrices_and_parts_of_rows_are_read_as_they_lie():
 
 def test_what_is_done_to_the_matrix_later_does_not_count():
     x, matrix, out, _ = given(3, 4, 5)
-    laid_out, product = Panels(matrix), x @ matrix
+    laid_out, product = Panels(matrix, Room()), x @ matrix
     matrix.zero_()
     torch.testing.assert_close(laid_out.multiply(x, out), product, rtol=1e-12, atol=1e-12)
 
@@ -54,7 +54,7 @@ def test_single_precision_is_exact_to_its_rounding():
     x, matrix, add, factors = given(9, 50, 70)
     wanted = x @ matrix * factors + add
     x, matrix, add, factors = (tensor.float() for tensor in (x, matrix, add, factors))
-    found = Panels(matrix).multiply(x, torch.empty_like(add), add, factors)
+    found = Panels(matrix, Room()).multiply(x, torch.empty_like(add), add, factors)
     torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
 
 
@@ -64,7 +64,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(Panels(matrix).multiply(x, torch.empty_like(out)))
+            found.append(Panels(matrix, Room()).multiply(x, torch.empty_like(out)))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(other, found[0]) for other in found[1:])

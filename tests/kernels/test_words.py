@@ -29,7 +29,7 @@ def test_loss_and_gradients_are_those_of_the_whole(words, steps, streams, thread
     targets, mask, *inputs = given(words, steps, streams)
     wanted = [tensor.requires_grad_() for tensor in inputs]
     scores = functional.linear(wanted[0], *wanted[1:])
-    expected = functional.cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="sum")
+    expected = functional.cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="mean")
     gradients = torch.autograd.grad(expected, wanted)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

@@ -93,3 +93,17 @@ def test_second_derivatives_are_refused_not_zero():
     tensors[0].requires_grad_()
     with pytest.raises(RuntimeError, match="reference path"):
         torch.autograd.grad(word_loss(*tensors, targets), tensors[0], create_graph=True)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_a_second_backward_adds_the_same_gradients(factor):
+    tensors, targets = inputs()
+    wanted = [tensor.requires_grad_() for tensor in tensors]
+    expected = torch.autograd.grad(factor * whole(*tensors, targets), wanted)
+    loss = factor * word_loss(*tensors, targets)
+    loss.backward(retain_graph=True)
+    for tensor in tensors:
+        tensor.grad *= 3  # in place, as optimizers and clipping do
+    loss.backward()
+    for tensor, gradient in zip(tensors, expected, strict=True):
+        torch.testing.assert_close(tensor.grad, 4 * gradient, rtol=1e-11, atol=1e-12)
