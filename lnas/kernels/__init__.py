@@ -10,8 +10,7 @@ from lnas.kernels.build import available, disabled, readable
 from lnas.kernels.convolutions import calls, mixed_convolutions, supports
 from lnas.kernels.dense import Dense, Edge, Gated, dense_edges
 from lnas.kernels.kept import KeptUnits, kept_product, kept_product_gradients
-from lnas.kernels.panels import Panels
-from lnas.kernels.recurrent import CURVES, LeavingEdges
+from lnas.kernels.recurrent import CURVES, LeavingEdges, RecurrentSteps, StateNorm
 from lnas.kernels.room import Room
 from lnas.kernels.words import kept_word_losses
 
@@ -23,8 +22,9 @@ __all__ = [
     "Gated",
     "KeptUnits",
     "LeavingEdges",
-    "Panels",
+    "RecurrentSteps",
     "Room",
+    "StateNorm",
     "available",
     "calls",
     "dense_edges",

@@ -1,11 +1,10 @@
 """The fast path of recurrent cells: the numbers of the plain formulas with far less traffic.
 
-What one state has in common for all nodes that read it is in `recurrent_source.py`; the hidden
-state before a step is a state like all others, which one edge leaves: to the first state, with
-tanh, whose product has that of the input added. Backward runs through time by hand: it remembers
-two to four numbers of each edge and unit, and leaves the gradients of the matrices to one long
-product a state at the end. It has no second derivatives, and a pass can be propagated back only
-once.
+What one state has in common for all nodes that read it is in `recurrent_source.py`, the loop over
+time in `recurrent_loop.py`: compiled where that is possible, else with torch's operators. Backward
+runs through time by hand: it remembers two to four numbers of each edge and unit, and leaves the
+gradients of the matrices to one long product a state at the end. It has no second derivatives, and
+a pass can be propagated back only once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +14,13 @@ import torch
 from torch import Tensor
 
 from lnas.errors import NO_SECOND_DERIVATIVE
-from lnas.kernels import Room
+from lnas.kernels import Room, readable
 from lnas.operations import BatchNorm2d
-from lnas.supernet.recurrent_edges import in_a_row, source_for
+from lnas.supernet.recurrent_compiled import CompiledLoop
+from lnas.supernet.recurrent_loop import Loop
+from lnas.supernet.recurrent_plain import PlainLoop
 from lnas.supernet.recurrent_plan import Group, Plan
+from lnas.supernet.recurrent_source import Source
 
 ENTRANCE = Group(columns=(0,), rows=(0,), targets=(0,))  # of a cell with this edge and tanh alone
 
@@ -90,59 +92,41 @@ class _Pass:
         entered: tuple[int, ...],
         means: tuple[int, ...],
     ) -> None:
-        self.plan, self.curves, self.mask, self.entered = plan, curves, mask, entered
+        self.plan, self.curves, self.mask, self.norm = plan, curves, mask, norm
+        self.entered, self.means, self.room = entered, means, Room()
         self.keeps, self.learns_gates = any(learning), learning[2]
         self.learns_weights = any(learning[3:])
-        self.norm, self.room = _Normalization(norm), Room()
-        self.shares = torch.zeros(len(plan) + 1, 1, 1)  # of each state in the hidden one
-        self.shares[list(means)] = 1 / len(means)
-        self.means = in_a_row(means)
 
     def forward(self, projected: Tensor, hidden: Tensor, gates: Tensor, *weights: Tensor) -> Tensor:
-        steps, streams, units = len(projected), *hidden.shape
-        self.kept = steps if self.keeps else 1
-        self.hidden, self.gates = hidden, gates
-        matrices, kind = dict(zip(self.entered, weights, strict=True)), source_for(hidden)
-        one, keeps, room = gates.new_ones(1, 1), self.keeps, self.room
-        first = kind((ENTRANCE,), ["tanh"], matrices, one, keeps, False, room)
-        self.sources = {-1: first} | {
-            state: kind(groups, self.curves, matrices, gates, keeps, self.learns_gates, room)
+        kind: type[Loop] = CompiledLoop if readable(hidden) else PlainLoop
+        (steps, streams, _), units = projected.shape, hidden.shape[1]
+        kept = steps if self.keeps else 1
+        matrices = dict(zip(self.entered, weights, strict=True))
+
+        sizes = kept, streams, self.keeps
+        one = ["tanh"], matrices, gates.new_ones(1, 1), *sizes, False
+        every = self.curves, matrices, gates, *sizes, self.learns_gates
+        self.sources: dict[int, Source] = {-1: kind.source((ENTRANCE,), *one, self.room)} | {
+            state: kind.source(groups, *every, self.room)
             for state, groups in enumerate(self.plan)
             if groups
         }
-        for source in self.sources.values():
-            source.make_room(self.kept, streams)
-        self.states = self.room.empty(projected, self.kept, len(self.shares), streams, units)
+        states = self.room.empty(projected, kept, len(self.plan) + 1, streams, units)
+        self.loop = kind(self.sources, states, self.mask, self.means, self.norm)
+        self.hidden, self.gates = hidden, gates
         self.output = projected.new_empty(steps, streams, units)
-        for step in range(steps):
-            hidden = self._step(step, hidden, projected[step])
+        self.loop.forward(projected, hidden, self.output)
         if not self.keeps:
             self.room.close()
         return self.output
 
     def remembered(self) -> list[Tensor]:
         """Return what backward needs."""
-        own = [self.states, self.output]
+        own = [self.loop.states, self.output]
         return own + [t for source in self.sources.values() for t in source.remembered()]
 
-    def _step(self, step: int, before: Tensor, projected: Tensor) -> Tensor:
-        """Compute the states of one step from the hidden state before; return the one behind."""
-        place = step % self.kept
-        states = self.states[place].zero_()
-        for number, state in enumerate(states):
-            source, add = self.sources.get(number - 1), None if number else projected
-            if source is not None:
-                source.read(place, before, self.mask, states, add)
-            self.norm.forward(state)
-            before = state
-        return torch.mean(states[self.means], 0, out=self.output[step])
-
     def backward(self, grad: Tensor) -> tuple[Tensor | None, ...]:
-        carried = torch.zeros_like(self.hidden)
-        of_states, self.shares = torch.empty_like(self.states[0]), self.shares.to(grad)
-        for step in reversed(range(len(grad))):
-            torch.mul(carried.add_(grad[step]), self.shares, out=of_states)
-            self._step_back(step, of_states, carried.zero_())
+        of_hidden = self.loop.backward(grad, self.hidden, self.output)
         of_gates = torch.zeros_like(self.gates) if self.learns_gates else None
         of_weights: dict[int, Tensor] = {}
         for source in self.sources.values():
@@ -155,51 +139,4 @@ class _Pass:
         of_projected = self.sources[-1].pairs.view(*grad.shape[:2], -1)
         self.room.leave(of_projected)
         self.room.close()
-        return (of_projected, carried, of_gates, *wanted)
-
-    def _step_back(self, step: int, of_states: Tensor, of_before: Tensor) -> None:
-        """Add the gradient of the hidden state before a step, from those of the states' shares."""
-        states = [self.output[step - 1] if step else self.hidden, *self.states[step]]
-        grads = [of_before, *of_states]
-        for number in reversed(range(len(of_states))):
-            call = step * len(of_states) + number
-            self.norm.backward(of_states[number], states[number + 1], call)
-            source = self.sources.get(number - 1)
-            if source is not None:
-                source.learn(step, states[number], of_states, grads[number], self.mask)
-
-
-class _Normalization:
-    """The normalisation of the states, with its backward; the identity without a layer."""
-
-    def __init__(self, layer: BatchNorm2d | None) -> None:
-        self.layer = layer
-        self.mode = None if layer is None else layer.mode  # that of backward may be another one
-        self.scales: list[Tensor] = []
-
-    def forward(self, x: Tensor) -> None:
-        """Normalise x, (streams, units), and move the running averages if the mode says so."""
-        layer = self.layer
-        if layer is None:
-            return
-        if self.mode == "running":
-            mean, variance = (layer.get_buffer(f"running_{name}") for name in ("mean", "var"))
-            scale = (variance + layer.eps).rsqrt_()
-            x.sub_(mean).mul_(scale)
-        else:
-            moving = self.mode == "update"
-            averages = (layer.running_mean, layer.running_var) if moving else (None, None)
-            y, _, scale = torch.native_batch_norm(
-                x, None, None, *averages, True, layer.next_rate() if moving else 0.0, layer.eps
-            )
-            x.copy_(y)
-        self.scales.append(scale)
-
-    def backward(self, grad: Tensor, y: Tensor, call: int) -> None:
-        """Make that of its input of the gradient of `y`, the output of the call number `call`."""
-        if self.layer is None:
-            return
-        if self.mode != "running":
-            mean, along = grad.mean(0), (grad * y).mean(0)
-            grad.sub_(mean).addcmul_(y, along, value=-1)
-        grad.mul_(self.scales[call])
+        return (of_projected, of_hidden, of_gates, *wanted)

@@ -1,19 +1,19 @@
-// Products of a few rows with a matrix that many of them share, and that therefore lies ready; lnas/kernels/panels.py
-// says what.
+// Products of a few rows with a matrix that many of them share, and that therefore lies ready.
 //
 // The matrix lies as panels of columns that fill a few vectors, each panel row after row: it is read in one go from
 // memory, in which a network's matrices lie, and only once for all rows, which are in the cache. Panels are shared out
 // over threads; each number is the sum of its terms in their order, whatever the number of threads.
 
+#pragma once
+
 #include <algorithm>
-#include <vector>
 
 #include "dispatch.hpp"
 
 namespace {
 
-// A product and all that it reads and writes; the same structure stands in panels.py.
-struct Panels {
+// A product and all that it reads and writes.
+struct Product {
     Int rows, inner, columns;
     Int from_apart, to_apart, add_apart; // how far apart the rows of each lie
     const void *from;                    // (rows, inner)
@@ -34,24 +34,21 @@ template <class T> struct Tiles : Products<T, WIDEST> {
     // Rows of a panel that a second-level cache holds beside the next ones, which are fetched meanwhile.
     static constexpr Int DEEP = (1 << 18) / (WIDTH * sizeof(T));
 
-    static void run(const Panels &k, Int threads) {
+    // To be called by all threads, each with sums of its own, (rows, WIDTH).
+    static void multiply(const Product &k, T *sums) {
         const Int count = (k.columns + WIDTH - 1) / WIDTH, parts = P::template parts<DEEP>(k.inner);
-#pragma omp parallel num_threads(threads)
-        {
-            std::vector<T> sums(k.rows * WIDTH);
 #pragma omp for
-            for (Int panel = 0; panel < count; panel++)
-                for (Int part = 0; part < parts; part++) {
-                    const Int start = k.inner * part / parts, end = k.inner * (part + 1) / parts;
-                    P::template evenly<TALL>(k.rows, [&](Int row, auto rows) INLINE {
-                        tile<decltype(rows)::value>(k, panel, start, end, row, &sums[row * WIDTH]);
-                    });
-                }
-        }
+        for (Int panel = 0; panel < count; panel++)
+            for (Int part = 0; part < parts; part++) {
+                const Int start = k.inner * part / parts, end = k.inner * (part + 1) / parts;
+                P::template evenly<TALL>(k.rows, [&](Int row, auto rows) INLINE {
+                    tile<decltype(rows)::value>(k, panel, start, end, row, sums + row * WIDTH);
+                });
+            }
     }
 
     // Adds some terms to the sums of R rows and a panel, and writes what these are used for behind the last.
-    template <int R> INLINE static inline void tile(const Panels &k, Int panel, Int start, Int end, Int row, T *sums) {
+    template <int R> INLINE static inline void tile(const Product &k, Int panel, Int start, Int end, Int row, T *sums) {
         const Int size = end - start;
         const T *matrix = static_cast<const T *>(k.panels) + (panel * k.inner + start) * WIDTH;
         const T *from = static_cast<const T *>(k.from) + row * k.from_apart + start;
@@ -84,20 +81,20 @@ template <class T> struct Tiles : Products<T, WIDEST> {
                     finish(k, row + a, panel * WIDTH + b * L, acc[a][b]);
     }
 
-    INLINE static inline void finish(const Panels &k, Int row, Int column, V value) {
+    INLINE static inline void finish(const Product &k, Int row, Int column, V value) {
         if (column + L <= k.columns)
             finish_all(k, row, column, value);
         else
             finish_some(k, row, column, value, std::max<Int>(k.columns - column, 0));
     }
 
-    INLINE static inline void finish_all(const Panels &k, Int row, Int column, V value) {
+    INLINE static inline void finish_all(const Product &k, Int row, Int column, V value) {
         if (k.factors) value *= load(static_cast<const T *>(k.factors) + row * k.columns + column);
         if (k.add) value += load(static_cast<const T *>(k.add) + row * k.add_apart + column);
         store(static_cast<T *>(k.to) + row * k.to_apart + column, value);
     }
 
-    static void finish_some(const Panels &k, Int row, Int column, V value, Int size) {
+    static void finish_some(const Product &k, Int row, Int column, V value, Int size) {
         for (Int i = 0; i < size; i++) {
             T one = value[i];
             if (k.factors) one *= static_cast<const T *>(k.factors)[row * k.columns + column + i];
@@ -117,18 +114,3 @@ template <class T> struct Tiles : Products<T, WIDEST> {
 };
 
 } // namespace
-
-extern "C" {
-
-void panels_pack(int is_double, const void *matrix, Int inner, Int columns, Int down, Int right, void *panels, Int threads) {
-    auto pack = [&](auto zero) {
-        using T = decltype(zero);
-        Tiles<T>::pack(static_cast<const T *>(matrix), inner, columns, down, right, static_cast<T *>(panels), threads);
-    };
-    is_double ? pack(double()) : pack(float());
-}
-
-void panels_multiply(int is_double, const Panels *product, Int threads) {
-    is_double ? Tiles<double>::run(*product, threads) : Tiles<float>::run(*product, threads);
-}
-}
