@@ -59,13 +59,15 @@ template <class T, int BYTES> struct Curves : Products<T, BYTES> {
         return {x < 0 ? e * part : part, e * part * part};
     }
 
-    // The sum of tanh, ReLU, sigmoid and identity, each times its weight; of the ReLU at 0 the slope is 0.
-    static Mixed mixed(V x, const T *w) {
+    // The sum of tanh, ReLU, sigmoid and identity, each times its weight; of the ReLU at 0 the slope is 0. Without SMOOTH,
+    // the weights of tanh and sigmoid must be 0.
+    template <bool SMOOTH = true> static Mixed mixed(V x, const T *w) {
+        const V rectified = x < 0 ? V{} : x, step = x > 0 ? V{} + 1 : V{};
+        if constexpr (!SMOOTH) return {w[1] * rectified + w[3] * x, w[1] * step + w[3], {V{}, rectified, V{}, x}};
         const V e = power(x < 0 ? x : -x), square = e * e;
         const V both = 1 / ((1 + e) * (1 + square)); // one division for two
         const V part = (1 + square) * both, half = (1 + e) * both;
         const V size = (1 - square) * half, tanh = x < 0 ? -size : size;
-        const V rectified = x < 0 ? V{} : x, step = x > 0 ? V{} + 1 : V{};
         const V sigmoid = x < 0 ? e * part : part;
         return {w[0] * tanh + w[1] * rectified + w[2] * sigmoid + w[3] * x,
                 w[0] * (4 * square * half * half) + w[1] * step + w[2] * (e * part * part) + w[3],

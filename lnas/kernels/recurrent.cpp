@@ -125,7 +125,11 @@ template <class T, int BYTES> struct Steps : Curves<T, BYTES> {
         const Product product{cell.streams, cell.units, columns(s), cell.units, columns(s), columns(s), to, s.matrix, nullptr, add, pair};
         Tiles<T>::multiply(product, sums);
         over_streams([&](Int i) {
-            for (Int e = 0; e < s.edges; e++) read_edge(edge(s, e, i, pair, from), state(step, s.targets[e]) + i * cell.units, cell.units);
+            for (Int e = 0; e < s.edges; e++) {
+                const Edge own = edge(s, e, i, pair, from);
+                T *sum = state(step, s.targets[e]) + i * cell.units;
+                own.smooth() ? read_edge<true>(own, sum, cell.units) : read_edge<false>(own, sum, cell.units);
+            }
         });
     }
 
@@ -170,11 +174,15 @@ template <class T, int BYTES> struct Steps : Curves<T, BYTES> {
         T *pair = pairs(s, step), *of_from = number ? of_state(number - 1) : of_hidden();
         over_streams([&](Int i) {
             for (Int e = 0; e < s.edges; e++) {
+                const Edge own = edge(s, e, i, pair, from);
                 const T *of_sum = of_state(s.targets[e]) + i * cell.units;
+                T *of_state = of_from + i * cell.units;
                 if (s.products)
-                    learn_edge<true>(edge(s, e, i, pair, from), of_sum, of_from + i * cell.units, cell.units);
+                    learn_edge<true, true>(own, of_sum, of_state, cell.units);
+                else if (own.smooth())
+                    learn_edge<false, true>(own, of_sum, of_state, cell.units);
                 else
-                    learn_edge<false>(edge(s, e, i, pair, from), of_sum, of_from + i * cell.units, cell.units);
+                    learn_edge<false, false>(own, of_sum, of_state, cell.units);
             }
         });
 #pragma omp barrier
@@ -187,6 +195,8 @@ template <class T, int BYTES> struct Steps : Curves<T, BYTES> {
         T *gate, *candidate;
         const T *state, *weights;
         double *products;
+
+        bool smooth() const { return weights[0] != 0 || weights[2] != 0; }
     };
 
     Edge edge(const Source &s, Int e, Int stream, T *pair, const T *from) const {
@@ -195,22 +205,22 @@ template <class T, int BYTES> struct Steps : Curves<T, BYTES> {
         return {gate, gate + s.edges * cell.units, from + stream * cell.units, static_cast<const T *>(s.weights) + e * 5, products};
     }
 
-    static void read_edge(const Edge &edge, T *sum, Int units) {
+    template <bool SMOOTH> static void read_edge(const Edge &edge, T *sum, Int units) {
         const T *w = edge.weights;
         over_units(units, [&](Int u, auto load, auto store) INLINE {
             const V state = load(edge.state + u), gate = C::sigmoid(load(edge.gate + u)).value;
-            const V bracket = C::mixed(load(edge.candidate + u), w).value - w[4] * state;
+            const V bracket = C::template mixed<SMOOTH>(load(edge.candidate + u), w).value - w[4] * state;
             store(sum + u, load(sum + u) + w[4] * state + gate * bracket);
         });
     }
 
-    template <bool GATES> static void learn_edge(const Edge &edge, const T *sum, T *of_state, Int units) {
+    template <bool GATES, bool SMOOTH> static void learn_edge(const Edge &edge, const T *sum, T *of_state, Int units) {
         const T *w = edge.weights;
         V products[5] = {};
         over_units(units, [&](Int u, auto load, auto store) INLINE {
             const V state = load(edge.state + u), of_sum = load(sum + u);
             const auto gate = C::sigmoid(load(edge.gate + u));
-            const auto mixed = C::mixed(load(edge.candidate + u), w);
+            const auto mixed = C::template mixed<SMOOTH>(load(edge.candidate + u), w);
             const V through = of_sum * gate.value, around = of_sum - through;
             store(of_state + u, load(of_state + u) + w[4] * around);
             store(edge.gate + u, of_sum * gate.slope * (mixed.value - w[4] * state));

@@ -64,7 +64,7 @@ class Cell:
             return (x - x.mean(0)) / (x.var(0, correction=0) + EPS).sqrt()
         return x
 
-    def steps_of(self, norm=None, learns=True):
+    def steps_of(self, norm=None, learns=True, learns_gates=True):
         """The compiled steps, and the edges of each source."""
         kept, rooms = self.steps if learns else 1, torch.empty
         edges = [
@@ -77,7 +77,7 @@ class Cell:
                 rooms(kept, self.streams, self.units, dtype=self.dtype),
                 rooms(kept, self.streams, 2, len(targets), self.units, dtype=self.dtype),
                 learns,
-                learns,
+                learns and learns_gates,
                 Room(),
             )
             for targets, weights, matrix in zip(TARGETS, self.weights, self.matrices, strict=True)
@@ -130,6 +130,22 @@ def test_states_and_all_gradients_are_those_of_the_formula(streams, units, maske
         close(source.products.sum(0), wanted[2 + number])
         inputs, pairs = source.inputs.flatten(0, 1), source.pairs.flatten(2).flatten(0, 1)
         close(inputs.t() @ pairs, wanted[6 + number])
+
+
+@pytest.mark.parametrize("curve", range(4))
+def test_edges_of_one_activation_need_no_other(curve):
+    cell = Cell(7, 19)
+    for weights in cell.weights:
+        weights.zero_()[:, [curve, 4]] = 1
+    given = [cell.projected.requires_grad_(), cell.hidden.requires_grad_()]
+    expected, _ = cell.plain(None)
+    wanted = torch.autograd.grad(expected, given, cell.grad)
+    steps, edges = cell.steps_of(learns_gates=False)
+    output = cell.run(steps)
+    close(output, expected.detach())
+    close(steps.backward(cell.grad, cell.hidden.detach(), output), wanted[1])
+    close(edges[0].pairs.view_as(cell.projected), wanted[0])
+    assert edges[0].products is None
 
 
 def test_without_a_backward_one_step_is_kept():
