@@ -81,6 +81,7 @@ template <class T, int SIZE> struct Scores : Kept<T, SIZE> {
     Int target(const Stream &s, Int t) const { return all.targets[t * all.streams + s.number]; }
 
     void run(Int threads) {
+        if (of_matrix) in_large_pages(all.of_weight, all.words * all.units * sizeof(T));
 #pragma omp parallel num_threads(threads)
         {
             Scratch own{std::vector<T>(most * WIDTH), std::vector<T>(all.of_features ? CHUNK * WIDTH * wide : 0)};
