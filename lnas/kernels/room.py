@@ -4,6 +4,7 @@ The system gives memory page by page and clears each one: a few hundred megabyte
 as much time as the activations of a recurrent cell. So what a pass has used serves the next one.
 """
 
+from threading import Lock
 from typing import final
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from lnas.kernels.build import readable
 
 _free: list[Tensor] = []  # the blocks of the last pass that has ended
+_lock = Lock()
 
 
 @final
@@ -26,9 +28,13 @@ class Room:
         size = torch.Size(shape).numel() * like.element_size()
         if not size or not readable(like):  # the memory of other devices is torch's to reuse
             return like.new_empty(shape)
-        fitting = [i for i, block in enumerate(_free) if size <= block.nbytes <= 2 * size]
-        best = min(fitting, key=lambda i: _free[i].nbytes, default=None)
-        block = torch.empty(size, dtype=torch.uint8) if best is None else _free.pop(best)
+        with _lock:
+            fitting = [i for i, block in enumerate(_free) if size <= block.nbytes <= 2 * size]
+            best = min(fitting, key=lambda i: _free[i].nbytes, default=None)
+            block = None if best is None else _free.pop(best)
+        if block is None:
+            with torch.inference_mode(False):  # also what validation takes may serve training next
+                block = torch.empty(size, dtype=torch.uint8)
         self.blocks.append(block)
         return block[:size].view(like.dtype).view(shape)
 
@@ -39,4 +45,5 @@ class Room:
 
     def close(self) -> None:
         """Give the memory to the next pass; no other tensor of this room may be read again."""
-        _free[:], self.blocks = self.blocks, []
+        with _lock:
+            _free[:], self.blocks = self.blocks, []

@@ -102,7 +102,6 @@ class _Pass:
         (steps, streams, _), units = projected.shape, hidden.shape[1]
         kept = steps if self.keeps else 1
         matrices = dict(zip(self.entered, weights, strict=True))
-
         sizes = kept, streams, self.keeps
         one = ["tanh"], matrices, gates.new_ones(1, 1), *sizes, False
         every = self.curves, matrices, gates, *sizes, self.learns_gates

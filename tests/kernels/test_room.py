@@ -48,6 +48,20 @@ def test_only_the_last_pass_is_remembered():
     assert first.data_ptr() not in found
 
 
+def test_memory_of_a_validation_serves_training():
+    like, first = torch.zeros(1), Room()
+    with torch.inference_mode():
+        used = first.empty(like, 640)
+        used.fill_(2.0)
+        first.close()
+    again = Room().empty(like, 640)
+    assert again.data_ptr() == used.data_ptr()
+    assert not again.is_inference()
+    factor = torch.ones(640, requires_grad=True)
+    (factor * again.fill_(3.0)).sum().backward()
+    assert (factor.grad == 3).all()
+
+
 def test_other_tensors_come_from_torch():
     room = Room()
     assert room.empty(torch.zeros(1, device="meta"), 3, 2).device.type == "meta"

@@ -106,6 +106,28 @@ def test_both_ways_lead_to_the_same_numbers(seed):
                 torch.testing.assert_close(fused, reference, rtol=1e-10, atol=1e-10, msg=name)
 
 
+def test_passes_that_share_memory_do_not_disturb_each_other():
+    torch.set_default_dtype(torch.float64)
+    net = RecurrentNetwork(zoo.load("darts_rnn_v2"), 11, 40, NONE)
+    weights, texts = [*net.parameters()], [torch.randint(11, (steps, 3)) for steps in (6, 4, 7)]
+
+    def loss(text):
+        return net(text).cross_entropy(text.flip(0))
+
+    net.path = "reference"
+    expected = [torch.autograd.grad(loss(text), weights) for text in texts]
+    net.path = "fused"
+    for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
+        with torch.inference_mode():  # as Lightning validates
+            loss(texts[order[0]])
+        losses = [loss(text) for text in texts]  # all are there at once
+        with torch.inference_mode():
+            loss(texts[order[1]])
+        for index in order:
+            found = torch.autograd.grad(losses[index], weights)
+            torch.testing.assert_close(found, expected[index], rtol=1e-10, atol=1e-12)
+
+
 def test_a_supernet_without_normalisation_is_the_derived_network():
     torch.set_default_dtype(torch.float64)
     space, genotype = RecurrentSpace(), zoo.load("darts_rnn_v2")
