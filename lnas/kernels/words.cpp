@@ -25,7 +25,7 @@ struct Words {
 };
 
 constexpr Int CHUNK = 4; // panels that, with their gradients and a few streams, fit into a second-level cache
-constexpr Int SPANS = 16;
+constexpr Int SPANS = 16; // of chunks: threads that can share the features' gradients, and parts to be added up
 constexpr Int MOST = 8, BYTES = 1 << 24; // streams at a time, and what their scores may take
 
 template <class T, int SIZE> struct Scores : Kept<T, SIZE> {

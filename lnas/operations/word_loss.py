@@ -76,25 +76,25 @@ def _of_all(
     for start in range(0, len(flat), rows):
         block = slice(start, start + rows)
         x, scores = flat[block], torch.addmm(bias, flat[block], weight.t())
-        loss += _turn_to_gradients(scores, goals[block], len(flat), any(needs))
+        loss += _turn_to_gradients(scores, goals[block], any(needs))
         if of_features is not None:
             torch.mm(scores, weight, out=of_features.view_as(flat)[block])
         if of_weight is not None:
             of_weight.addmm_(scores.t(), x)
         if of_bias is not None:
             of_bias += scores.sum(0)
+    for grad in grads:
+        if grad is not None:
+            grad /= len(flat)  # not the scores': half precision has no such small probabilities
     return loss / len(flat), grads
 
 
-def _turn_to_gradients(scores: Tensor, right: Tensor, tokens: int, wanted: bool) -> Tensor:
-    """Return the summed loss of scores (rows, words); where wanted, make them the mean's gradients.
-
-    The mean is that of `tokens` rows.
-    """
+def _turn_to_gradients(scores: Tensor, right: Tensor, wanted: bool) -> Tensor:
+    """Return the summed loss of scores (rows, words); make them its gradients where wanted."""
     scores -= scores.amax(1, keepdim=True)
     loss = -scores.gather(1, right).sum()
     total = scores.exp_().sum(1, keepdim=True)
     if wanted:
-        scores *= total.reciprocal() / tokens  # the probabilities, less what is true
-        scores.scatter_add_(1, right, torch.full_like(right, -1 / tokens, dtype=scores.dtype))
+        scores *= total.reciprocal()  # the probabilities, less what is true
+        scores.scatter_add_(1, right, -torch.ones_like(right, dtype=scores.dtype))
     return loss + total.log().sum()

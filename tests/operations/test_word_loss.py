@@ -107,3 +107,14 @@ def test_a_second_backward_adds_the_same_gradients(factor):
     loss.backward()
     for tensor, gradient in zip(tensors, expected, strict=True):
         torch.testing.assert_close(tensor.grad, 4 * gradient, rtol=1e-11, atol=1e-12)
+
+
+def test_half_precision_keeps_small_probabilities():
+    draw = torch.Generator().manual_seed(2)
+    features = torch.randn(80, 50, 8, generator=draw).mul(0.1).half()
+    targets = torch.randint(3000, (80, 50), generator=draw)
+    weight, bias = torch.zeros(3000, 8).half(), torch.zeros(3000).half().requires_grad_()
+    word_loss(features, weight, bias, targets).backward()
+    exact = torch.full((3000,), 1 / 3000, dtype=torch.float64)
+    exact -= targets.flatten().bincount(minlength=3000) / targets.numel()
+    torch.testing.assert_close(bias.grad.double(), exact, rtol=0.02, atol=2e-5)
