@@ -182,7 +182,8 @@ def small_evaluation(path):
     data, genotype = [*FAKE, f"--data.shape=[3,{size},{size}]"], "darts_v2"
     if is_of_texts(path):
         # Four units run away at the rate of 850: their perplexity may be infinite.
-        rate = "--model.learning_rate.init_args.constant=1.0"
+        constant = {"class_path": "lnas.schedules.Constant", "init_args": {"constant": 1.0}}
+        rate = f"--model.learning_rate={json.dumps(constant)}"
         data, genotype = [*TEXT, rate], "darts_rnn_v2"
     options = [*shrunk(path, "network"), *data, f"--genotype={genotype}"]
     return [*options, "--trainer.max_epochs=3", "--trainer.limit_train_batches=12"]
@@ -213,7 +214,7 @@ def test_a_config_of_texts_goes_with_searches_and_evaluations(path):
     given = ["--config", "ptb_small", "--config", str(path), "--genotype=darts_rnn_v2"]
     found = settings_of("evaluate", given)["data"]
     assert found["class_path"] == text["class_path"]
-    assert found["init_args"]["batch_size"] == 32
+    assert found["init_args"]["batch_size"] == 8
 
 
 def test_recurrent_searches_and_evaluations_have_the_papers_settings():
