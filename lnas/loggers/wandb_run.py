@@ -2,9 +2,10 @@
 
 Offline unless the user asks otherwise; a run never waits for a login or a network. wandb keeps
 rows in memory for some seconds and opens another offline folder for each attempt of a run, so a
-resumed attempt first repeats the rows that its checkpoint knows of: the newest folder is complete.
-All attempts share one run id, kept in `wandb/run-id`. Pictures and other media become part of the
-next row, so that rows correspond to those of metrics.csv one by one.
+resumed attempt first repeats the rows that its checkpoint knows of: the newest folder has all
+numbers. All attempts share one run id, kept in `wandb/run-id`. Pictures and other media become part
+of the next row, so that rows correspond to those of metrics.csv one by one. They are not repeated:
+those of earlier epochs are in the folders of earlier attempts, as far as wandb had written them.
 """
 
 import os

@@ -202,12 +202,16 @@ def command(kind, folder, more, seconds=1500.0):
 
 
 def logged(runs):
-    """Return the numbers of all attempts as one series: what is logged again replaces itself."""
+    """Return the numbers of all attempts as one series: what is logged again replaces itself.
+
+    Not those that describe pictures and tables, which a later attempt does not log again.
+    """
     series = {}
     for row in (row for run in runs for row in run.rows):
         step = row.get("search/step", row.get("eval/step"))
         for name, value in row.items():
-            if isinstance(value, (int, float)) and not name.startswith("_"):
+            medium = f"{name.rpartition('/')[0]}/_type" in row
+            if isinstance(value, (int, float)) and not medium and not name.startswith("_"):
                 series[step, name] = value
     return series
 
